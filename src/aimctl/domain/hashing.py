@@ -13,6 +13,9 @@ from typing import Any
 __all__ = ["canonical_json", "digest", "stored_size"]
 
 
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical_json(value: Any) -> bytes:
     """``value`` as canonical JSON.
 
@@ -20,9 +23,7 @@ def canonical_json(value: Any) -> bytes:
         ValueError: NaN, infinity, a lone surrogate in a text, or a value that contains itself.
         TypeError: a value of a type that JSON does not have.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return _encoder.encode(value).encode()
 
 
 def digest(value: Any) -> str:

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.devcluster.apiserver.schema import Schema, invalid_status
+from aimctl.devcluster.apiserver.schema.errors import FieldError
+from aimctl.devcluster.apiserver.schema.values import validate_lists, validate_value
 from support.merge_strategy import merge_strategy
 
 SPEC: dict[str, Any] = {
@@ -262,6 +264,25 @@ json_values = st.recursive(
 specs = st.dictionaries(st.sampled_from([*SPEC["properties"], "foo"]), json_values, max_size=6)
 
 
+SOURCE = st.fixed_dictionaries({"name": st.sampled_from("abc"), "kind": st.just("hf")})
+VALID: dict[str, st.SearchStrategy[Any]] = {
+    "metric": st.sampled_from(["latency", "slow"]),
+    "uri": st.sampled_from(["hf://a", "http://a"]),
+    "when": st.sampled_from(["2026-01-02T03:04:05Z", "now"]),
+    "ratio": st.sampled_from([0, 0.5, 1, 2]),
+    "replicas": st.sampled_from([0, 1, -1, 1 << 31]),
+    "size": st.sampled_from([1, "1", None, []]),
+    "gpuSelector": st.fixed_dictionaries(
+        {"count": st.integers(0, 2)}, optional={"model": st.none() | st.text()}
+    ),
+    "sources": st.lists(SOURCE, max_size=3),
+    "tags": st.lists(st.sampled_from("abc"), max_size=2),
+    "labels": st.dictionaries(st.sampled_from("abc"), st.text(max_size=1)),
+    "engine": json_values,
+}
+"""Values that are often valid, unlike those of ``specs``."""
+
+
 @given(specs)
 def test_pruning_is_idempotent(spec: dict[str, Any]) -> None:
     obj = an_object(**spec)
@@ -291,6 +312,33 @@ def test_validation_never_raises_and_an_unchanged_object_is_valid(spec: dict[str
         error.type == "FieldValueDuplicate" or "list-type map" in error.message
         for error in SCHEMA.validate(obj, obj)
     )
+
+
+def errors_of(obj: dict[str, Any]) -> list[FieldError]:
+    """The errors of the values and of the lists of an object."""
+    errors: list[FieldError] = []
+    validate_value(obj, SCHEMA.root, "", errors)
+    validate_lists(obj, SCHEMA.root, "", errors)
+    return errors
+
+
+@given(specs | st.fixed_dictionaries({}, optional=VALID))
+def test_an_object_is_accepted_exactly_if_it_has_its_final_form(spec: dict[str, Any]) -> None:
+    obj = an_object(**spec)
+    before = json.dumps(obj)
+    filled = SCHEMA.default(SCHEMA.prune(obj)[0])
+    assert SCHEMA.accepts(filled) == (not errors_of(filled))
+    assert SCHEMA.accepts(obj) == (obj == filled and not errors_of(obj))
+    assert json.dumps(obj) == before
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"replicas": 2.0}, {"tags": ["a", "a"]}, {"sources": [{"name": "a"}, {"name": "a"}]}, {"size": True}],
+    ids=str,
+)
+def test_a_form_that_only_the_slow_steps_understand_is_not_accepted(values: dict[str, Any]) -> None:
+    assert not SCHEMA.accepts(SCHEMA.default(an_object(**values)))
 
 
 def test_an_open_schema_prunes_only_metadata() -> None:

@@ -9,12 +9,12 @@ __all__ = ["format_micro_time", "format_time", "parse_time"]
 
 def format_time(moment: datetime) -> str:
     """``metav1.Time``: RFC 3339 in UTC with whole seconds, ``2026-01-02T03:04:05Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def format_micro_time(moment: datetime) -> str:
     """``metav1.MicroTime``: RFC 3339 in UTC with six decimals, as Leases and Events use."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> datetime:

@@ -10,8 +10,11 @@ serialised set returns an equal set.
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,11 +38,16 @@ FieldSet = frozenset[Path]
 EMPTY: FieldSet = frozenset()
 
 _RANK = {"f": 0, "k": 1, "v": 2, "i": 3}
+_REMEMBERED = 4096
+"""Most writes of a kind have the same sets of fields, so both forms of the latest ones are kept."""
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def canonical(value: Any) -> str:
     """Compact JSON with sorted keys."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return _encoder.encode(value)
 
 
 def field_element(name: str) -> str:
@@ -49,7 +57,15 @@ def field_element(name: str) -> str:
 
 def key_element(keys: Mapping[str, Any]) -> str:
     """The element for an item of a list-map."""
+    values = tuple(keys.values())
+    if all(type(value) is str for value in values):
+        return _text_key(tuple(keys), values)
     return f"k:{canonical(keys)}"
+
+
+@functools.lru_cache(_REMEMBERED)
+def _text_key(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    return f"k:{canonical(dict(zip(names, values, strict=True)))}"
 
 
 def value_element(value: Any) -> str:
@@ -74,8 +90,13 @@ def _element_text(element: str) -> str:
 
 def fields_from_wire(wire: Mapping[str, Any]) -> FieldSet:
     """Parse a ``fieldsV1`` object. Elements of unknown kinds are ignored, as on the server."""
+    return _parsed(msgspec.json.encode(wire))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _parsed(encoded: bytes) -> FieldSet:
     found: set[Path] = set()
-    _read(wire, (), found)
+    _read(msgspec.json.decode(encoded, type=dict[str, Any]), (), found)
     return frozenset(found)
 
 
@@ -91,15 +112,20 @@ def _read(wire: Mapping[str, Any], path: Path, found: set[Path]) -> None:
             _read(below, (*path, element), found)
 
 
-def fields_to_wire(fields: Iterable[Path]) -> dict[str, Any]:
+def fields_to_wire(fields: FieldSet) -> dict[str, Any]:
     """The ``fieldsV1`` object of a set, in the server's order: fields, keys, values, indexes, each sorted."""
+    return msgspec.json.decode(_rendered(fields), type=dict[str, Any])
+
+
+@functools.lru_cache(_REMEMBERED)
+def _rendered(fields: FieldSet) -> bytes:
     wire: dict[str, Any] = {}
     for path in sorted(fields, key=_order):
         place = wire
         for element in path:
             place = place.setdefault(element, {})
         place["."] = {}
-    return _without_lone_dots(wire)
+    return msgspec.json.encode(_without_lone_dots(wire))
 
 
 def _order(path: Path) -> list[tuple[int, str]]:

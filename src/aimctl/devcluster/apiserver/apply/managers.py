@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
 
 from aimctl.devcluster.apiserver.apply.fieldsets import FieldSet, fields_from_wire, fields_to_wire
-from aimctl.devcluster.apiserver.schema.walk import copied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,18 +91,18 @@ def decode_managers(obj: Mapping[str, Any] | None) -> Managers:
         )
         try:
             fields = fields_from_wire(entry.get("fieldsV1") or {})
-        except (ValueError, AttributeError):
+        except (ValueError, TypeError, AttributeError):
             return {}
         managers[identity] = Entry(fields, version, entry.get("time") or "")
     return managers
 
 
 def without_managers(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """A deep copy of the object without managedFields."""
-    bare: dict[str, Any] = copied(dict(obj))
+    """The object without managedFields. The result has its own metadata and shares the rest with ``obj``."""
+    bare = dict(obj)
     metadata = bare.get("metadata")
     if isinstance(metadata, dict):
-        metadata.pop("managedFields", None)
+        bare["metadata"] = {name: value for name, value in metadata.items() if name != "managedFields"}
     return bare
 
 

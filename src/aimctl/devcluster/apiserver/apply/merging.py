@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
+import msgspec
+
 from aimctl.devcluster.apiserver.apply.fieldsets import (
     EMPTY,
     FieldSet,
@@ -275,7 +277,7 @@ def compare(old: Any, new: Any, node: Node) -> Comparison:
 
 def _compare(old: Any, new: Any, node: Node, path: Path, out: tuple[set[Path], set[Path], set[Path]]) -> None:
     # Most of an object does not change. The comparisons run in C; == alone takes true for 1.
-    if old == new and repr(old) == repr(new):
+    if old is new or (old == new and _encoded(old) == _encoded(new)):
         return
     added, removed, modified = out
     if path and old is UNSET:
@@ -295,13 +297,20 @@ def _compare(old: Any, new: Any, node: Node, path: Path, out: tuple[set[Path], s
     if isinstance(shape, dict):
         ours, theirs = before or {}, after or {}
         for key in {**ours, **theirs}:
-            child = _below(node, key) or OPEN
-            _compare(ours.get(key, UNSET), theirs.get(key, UNSET), child, (*path, field_element(key)), out)
+            left, right = ours.get(key, UNSET), theirs.get(key, UNSET)
+            if isinstance(left, str) and left == right:
+                continue
+            _compare(left, right, _below(node, key) or OPEN, (*path, field_element(key)), out)
         return
     first, second = _indexed(node, before, ""), _indexed(node, after, "")
     for identity in {**first, **second}:
         left, right = first.get(identity, UNSET), second.get(identity, UNSET)
         _compare(left, right, _item_node(node), (*path, identity), out)
+
+
+def _encoded(value: Any) -> bytes:
+    """A form of a JSON value in which true and 1 differ."""
+    return b"" if value is UNSET else msgspec.json.encode(value)
 
 
 def _container(value: Any) -> Any:

@@ -265,9 +265,15 @@ def _with_last_applied(stored: dict[str, Any], applied: Mapping[str, Any]) -> di
     annotations = (stored.get("metadata") or {}).get("annotations") or {}
     if _LAST_APPLIED in annotations:
         last = without_managers(applied)
-        (last["metadata"].get("annotations") or {}).pop(_LAST_APPLIED, None)
+        given = last["metadata"].get("annotations")
+        if given:
+            last["metadata"]["annotations"] = _without_key(given, _LAST_APPLIED)
         annotations[_LAST_APPLIED] = canonical(last) + "\n"
     return stored
+
+
+def _without_key(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key != name}
 
 
 def _check_configuration(applied: Mapping[str, Any], api_version: str) -> None:
@@ -340,7 +346,7 @@ def _settle(managers: Managers, me: Identity | None, difference: Comparison, *, 
     for identity, entry in list(managers.items()):
         lost = difference.removed if identity == me else changed | difference.removed
         left = entry.fields if identity == me else entry.fields - lost
-        if left:
-            managers[identity] = replace(entry, fields=left)
-        else:
+        if not left:
             del managers[identity]
+        elif len(left) != len(entry.fields):
+            managers[identity] = replace(entry, fields=left)

@@ -52,6 +52,10 @@ class DefinitionSchema(Schema):
         self._default = functools.lru_cache(_REMEMBERED)(self._filled_spec)
         self._validate = functools.lru_cache(_REMEMBERED)(self._spec_is_valid)
 
+    def accepts(self, obj: dict[str, Any]) -> bool:  # noqa: ARG002 - no object is checked in this way
+        """See :meth:`Schema.accepts`. What is remembered is faster for a large ``spec``."""
+        return False
+
     def prune(self, obj: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """See :meth:`Schema.prune`; the paths in ``spec`` are the last ones."""
         if not isinstance(obj.get("spec"), dict):

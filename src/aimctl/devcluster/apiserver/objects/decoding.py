@@ -150,10 +150,13 @@ def _go_type(node: Node) -> str:
 
 
 def canonicalize(obj: dict[str, Any], node: Node) -> None:
-    """Bring the values of an object into their canonical forms. Raises DecodeError."""
+    """Bring the values of an object into their canonical forms. Raises DecodeError, and then changes nothing."""
     plan = _plan(node)
     if plan is not None:
-        _visit(obj, plan)
+        changes: list[tuple[Any, Any, Any]] = []
+        _visit(obj, plan, changes)
+        for container, key, value in changes:
+            container[key] = value
 
 
 class _Plan(NamedTuple):
@@ -190,26 +193,31 @@ def _changes(node: Node) -> Callable[[Any], Any] | None:
     return _canonical_base64 if node.format == "byte" else None
 
 
-def _visit(value: Any, plan: _Plan) -> None:
+def _visit(value: Any, plan: _Plan, changes: list[tuple[Any, Any, Any]]) -> None:
+    """Find the values that are not canonical: container, index or key, and canonical value of each."""
     if isinstance(value, list):
         if plan.every is not None:
             for index, item in enumerate(value):
-                value[index] = _changed(item, plan.every)
+                _visit_item(value, index, item, plan.every, changes)
     elif isinstance(value, dict):
         if plan.every is not None:
             for key, item in value.items():
-                value[key] = _changed(item, plan.every)
+                _visit_item(value, key, item, plan.every, changes)
         for name, below in plan.fields:
             item = value.get(name)
             if item is not None:
-                value[name] = _changed(item, below)
+                _visit_item(value, name, item, below, changes)
 
 
-def _changed(value: Any, plan: _Plan) -> Any:
-    if plan.change is not None:
-        return value if value is None else plan.change(value)
-    _visit(value, plan)
-    return value
+def _visit_item(
+    container: Any, key: Any, item: Any, plan: _Plan, changes: list[tuple[Any, Any, Any]]
+) -> None:
+    if plan.change is None:
+        _visit(item, plan, changes)
+    elif item is not None:
+        canonical = plan.change(item)
+        if canonical is not item and canonical != item:
+            changes.append((container, key, canonical))
 
 
 def canonical_quantity(value: Any) -> str:
@@ -242,10 +250,12 @@ def _canonical_quantity(text: str) -> str:
     return text if kept else canonical
 
 
+@functools.lru_cache(maxsize=4096)
 def _canonical_time(text: str) -> str:
     return _moment(text, _TIME_LAYOUT).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@functools.lru_cache(maxsize=1024)
 def _canonical_micro_time(text: str) -> str:
     moment = _moment(text, _MICRO_LAYOUT)
     zone = text.find("Z") if "Z" in text else len(text) - len("+00:00")

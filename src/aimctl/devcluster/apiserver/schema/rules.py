@@ -15,9 +15,11 @@ Not implemented: the cost budget.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, final
+
+import msgspec
 
 from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError, GoStruct
 from aimctl.devcluster.apiserver.schema.expressions import (
@@ -78,14 +80,26 @@ _RESERVED = frozenset(
 _LINE_BREAK = re.compile(r"[\n\r]")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PASSED_KEPT = 256
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class _Compiled:
+    """A rule with its expressions.
+
+    Attributes:
+        rule: the source.
+        expression: of the rule.
+        message: of the message; None if there is none.
+        passed: the encoded pairs of new and old value, for the latest of which the rule is true. A write of the status
+            has the same ``spec`` as the write before it.
+    """
+
     rule: Rule
     expression: Expression
     message: Expression | None
+    passed: dict[tuple[bytes, bytes], None] = field(default_factory=dict)
 
     @property
     def error_text(self) -> str:
@@ -224,6 +238,10 @@ def _evaluate(compiled: _Compiled, value: Any, node: Node, path: str, old: Any) 
     known = old is not UNSET and old is not None
     if expression.uses_old_self and not known and not rule.optional_old_self:
         return None
+    compared = known and (expression.uses_old_self or rule.optional_old_self)
+    pair = (msgspec.json.encode(value), msgspec.json.encode(old) if compared else b"")
+    if pair in compiled.passed:
+        return None
     variables = {"self": to_cel(value, node)}
     if rule.optional_old_self:
         variables["oldSelf"] = some_value(to_cel(old, node)) if known else no_value()
@@ -232,6 +250,9 @@ def _evaluate(compiled: _Compiled, value: Any, node: Node, path: str, old: Any) 
     shown = node.type or json_type(value)
     try:
         if expression.evaluate(variables) is True:
+            if len(compiled.passed) >= _PASSED_KEPT:
+                del compiled.passed[next(iter(compiled.passed))]
+            compiled.passed[pair] = None
             return None
     except EvaluationError as error:
         text = str(error)

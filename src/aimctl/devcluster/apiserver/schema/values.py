@@ -13,9 +13,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.schema.errors import FieldError
-from aimctl.devcluster.apiserver.schema.formats import matches_format
 from aimctl.devcluster.apiserver.schema.node import UNSET
-from aimctl.devcluster.apiserver.schema.patterns import compile_pattern
+from aimctl.devcluster.apiserver.schema.texts.formats import matches_format
+from aimctl.devcluster.apiserver.schema.texts.patterns import compile_pattern
 from aimctl.devcluster.apiserver.schema.walk import at_index, at_key
 
 if TYPE_CHECKING:
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.schema.errors import FieldErrorType
     from aimctl.devcluster.apiserver.schema.node import Limits, Node
 
-__all__ = ["correlate", "json_type", "list_map_key", "validate_lists", "validate_value"]
+__all__ = [
+    "check_itself",
+    "check_size",
+    "correlate",
+    "json_type",
+    "list_map_key",
+    "validate_lists",
+    "validate_value",
+]
 
 
 def json_type(value: Any) -> str:
@@ -84,6 +92,18 @@ def validate_value(value: Any, node: Node, path: str, errors: list[FieldError], 
     # The operator == runs in C. It differs from `same` only for booleans and numbers.
     if old is not UNSET and value == old and same(value, old):
         return
+    check_itself(value, node, path, errors)
+    if isinstance(value, list):
+        _check_list(value, node, path, errors, old)
+    elif isinstance(value, dict):
+        _check_object(value, node, path, errors, old)
+
+
+def check_itself(value: Any, node: Node, path: str, errors: list[FieldError]) -> None:
+    """Check a value without the items of a list and the fields of an object.
+
+    The arguments are those of :func:`validate_value`.
+    """
     _check_type(value, node, path, errors)
     if node.any_of or node.all_of or node.one_of or node.not_ is not None:
         _check_junctors(value, node, path, errors)
@@ -93,10 +113,6 @@ def validate_value(value: Any, node: Node, path: str, errors: list[FieldError], 
         _check_number(value, node, path, errors)
     if node.enum and not any(same(value, allowed) for allowed in node.enum):
         _check_enum(value, node, path, errors)
-    if isinstance(value, list):
-        _check_list(value, node, path, errors, old)
-    elif isinstance(value, dict):
-        _check_object(value, node, path, errors, old)
 
 
 def _report(errors: list[FieldError], kind: FieldErrorType, path: str, value: Any, rest: str) -> None:
@@ -201,7 +217,7 @@ def _check_list(value: list[Any], node: Node, path: str, errors: list[FieldError
 
 
 def _check_object(value: dict[str, Any], node: Node, path: str, errors: list[FieldError], old: Any) -> None:
-    if not _check_size(value, node.limits, path, errors):
+    if not check_size(value, node.limits, path, errors):
         return
     before: dict[str, Any] = old if isinstance(old, dict) else {}
     if node.additional is not None:
@@ -223,7 +239,7 @@ def _check_object(value: dict[str, Any], node: Node, path: str, errors: list[Fie
     )
 
 
-def _check_size(value: dict[str, Any], limits: Limits, path: str, errors: list[FieldError]) -> bool:
+def check_size(value: dict[str, Any], limits: Limits, path: str, errors: list[FieldError]) -> bool:
     """Whether the number of keys is allowed. If not, the server does not check the object further."""
     if limits.min_properties is not None and len(value) < limits.min_properties:
         words = f"should have at least {limits.min_properties} properties"

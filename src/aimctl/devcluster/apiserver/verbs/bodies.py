@@ -211,7 +211,7 @@ def shaped(
     from_patch: bool = False,
     duplicates: Sequence[str] = (),
 ) -> tuple[dict[str, Any], list[str]]:
-    """Prune, default, and bring values into their canonical form.
+    """Prune, default, and bring values into their canonical form. ``obj`` may be changed.
 
     Returns:
         The object and warnings about unknown fields.
@@ -220,7 +220,8 @@ def shaped(
         StatusError: 400, or 422 for a patch: a value has a wrong type, or ``Strict`` forbids unknown fields or
             ``duplicates``.
     """
-    pruned, unknown = kind.schema.prune(obj)
+    final = kind.schema.accepts(obj)
+    pruned, unknown = (obj, []) if final else kind.schema.prune(obj)
     if kind.custom:
         unknown.sort()
     texts = [*duplicates, *(f'unknown field "{path}"' for path in unknown)]
@@ -232,8 +233,8 @@ def shaped(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
             f" strict decoding error: {', '.join(texts)}"
         )
-    filled = kind.schema.default(pruned)
-    problem = _undecodable(kind, filled)
+    filled = pruned if final else kind.schema.default(pruned)
+    problem = _uncanonical(kind, filled) if final else _undecodable(kind, filled)
     if problem:
         raise undecodable_patch(obj, problem) if from_patch else _undecodable_body(kind, problem)
     kind.schema.complete(filled)

@@ -173,11 +173,12 @@ class _Watch:
         return self._collection.closed or self._storage.epoch != self._epoch
 
     async def _wait(self, until: float) -> None:
+        """Wait for the next write, at most until this time."""
+        timer = asyncio.get_running_loop().call_at(until, self._waker.set)
         try:
-            async with asyncio.timeout_at(until):
-                await self._waker.wait()
-        except TimeoutError:
-            return
+            await self._waker.wait()
+        finally:
+            timer.cancel()
 
     def _pending(self) -> bytes:
         """The next lines, at most one batch. Advances the position."""

@@ -9,6 +9,7 @@ Contract:
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
@@ -34,6 +35,8 @@ __all__ = [
 MEDIA_TYPES = ("application/json", "application/yaml")
 """Media types of responses. The real server also has protobuf; clients that prefer it accept JSON too."""
 
+_REMEMBERED = 1024
+"""Clients repeat the same paths and headers."""
 _VERBS = {
     "POST": "create",
     "GET": "get",
@@ -103,15 +106,18 @@ class Query:
 
 def parse_request(request: HttpRequest, query: Query) -> RequestInfo:
     """Parse method and path."""
-    method = request.method
-    parts = [part for part in request.path.split("/") if part]
-    other = RequestInfo(method.lower(), request.path)
+    return _parsed(request.method, request.path, query.flag("watch"))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _parsed(method: str, path: str, watch: bool) -> RequestInfo:  # noqa: FBT001 - private
+    parts = [part for part in path.split("/") if part]
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
     elif len(parts) >= 4 and parts[0] == "apis":
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
-        return other
+        return RequestInfo(method.lower(), path)
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 1:
         namespace = rest[1]
@@ -124,9 +130,9 @@ def parse_request(request: HttpRequest, query: Query) -> RequestInfo:
     verb = _VERBS.get(method, "")
     if not name:
         verb = {"get": "list", "delete": "deletecollection"}.get(verb, verb)
-    if verb in ("get", "list") and query.flag("watch") and not subresource:
+    if verb in ("get", "list") and watch and not subresource:
         verb = "watch"
-    return RequestInfo(verb, request.path, group, version, namespace, resource, subresource, name)
+    return RequestInfo(verb, path, group, version, namespace, resource, subresource, name)
 
 
 def header(headers: Mapping[str, str], name: str) -> str:
@@ -181,6 +187,7 @@ _DISCOVERY: dict[tuple[str, str, str], Form] = {
 }
 
 
+@functools.lru_cache(_REMEMBERED)
 def negotiate(accept: str, *, discovery: bool = False) -> Form:
     """The first form in an Accept header that is supported. Quality values are ignored, only the order counts.
 

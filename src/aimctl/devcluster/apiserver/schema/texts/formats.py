@@ -13,6 +13,7 @@ import binascii
 import ipaddress
 import re
 from datetime import date, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ _UUID = re.compile(
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
+@lru_cache(maxsize=4096)
 def _date_time(text: str) -> bool:
     if not _DATE_TIME.fullmatch(text):
         return False

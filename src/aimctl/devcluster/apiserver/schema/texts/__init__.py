@@ -1,0 +1,1 @@
+"""What texts are valid: formats, and the regular expressions of patterns."""
