@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["advice", "commands", "explain_command"]
 
 _ADVICE: Mapping[str, str] = {
-    "DiscoveryFailed": "After the correction run 'aimctl rediscover', unless the correction changed the template or its"
-    " model: then discovery is repeated by itself.",
+    "DiscoveryFailed": "Discovery is repeated by itself after a change of the template or its model, and if the"
+    " cause is a Secret, a registry or a hub. Otherwise request it with 'aimctl rediscover'.",
     "GPUNotAvailable": "Add a node with this GPU, or use a template for a GPU that the cluster has. The template"
     " becomes available by itself when a node offers the GPU.",
 }
