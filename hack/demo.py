@@ -27,7 +27,7 @@ from aimctl.runtime.kube.discovery import discover
 from aimctl.runtime.manager import configure_logging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SAMPLES = Path(__file__).resolve().parent.parent / "config" / "samples"
 LIMIT = 10
@@ -47,8 +47,13 @@ def expectations() -> dict[str, tuple[str, str]]:
     return {key: tuple(text.split()) for key, text in data.items()}
 
 
-async def play(client: Client, console: Console, began: float) -> bool:
-    """Apply the samples and show their states; return whether all expectations are met."""
+async def play(
+    client: Client, console: Console, began: float, on_frame: Callable[[Snapshot, float], None]
+) -> bool:
+    """Apply the samples and show their states; return whether all expectations are met.
+
+    Each state that a terminal shows is passed to ``on_frame``, with the seconds since the begin.
+    """
     snapshot = Snapshot(expectations())
     served = await discover(client)
     for document in documents():
@@ -66,6 +71,7 @@ async def play(client: Client, console: Console, began: float) -> bool:
             while not snapshot.complete and time.monotonic() < end:
                 await snapshot.refresh(client)
                 live.update(live_view(snapshot, time.monotonic() - began, LIMIT))
+                on_frame(snapshot, time.monotonic() - began)
                 await asyncio.sleep(0.1)
     else:
         last = ""
@@ -103,10 +109,12 @@ def explain(snapshot: Snapshot, console: Console) -> None:
     console.print(snapshot.objects[AMBIGUOUS].message, style="dim", highlight=False)
 
 
-async def main() -> int:
+async def main(
+    console: Console, on_frame: Callable[[Snapshot, float], None] = lambda _snapshot, _seconds: None
+) -> int:
     """Run the demo and return its exit code."""
     configure_logging("error", "console")
-    console, began = Console(), time.monotonic()
+    began = time.monotonic()
     console.print("starting an embedded Kubernetes cluster and the AIM operator in this process ...")
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
         settings = DevSettings(kubeconfig_out=Path(folder) / "kubeconfig", discovery_limit=LIMIT)
@@ -119,12 +127,13 @@ async def main() -> int:
             )
             clock = LoopClock()
             async with HttpTransport(ConnectionInfo(running.url), clock=clock) as transport:
-                good = await play(Client(transport, clock=clock, field_manager="demo"), console, began)
+                client = Client(transport, clock=clock, field_manager="demo")
+                good = await play(client, console, began, on_frame)
     return 0 if good else 1
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(asyncio.run(main()))
+        sys.exit(asyncio.run(main(Console())))
     except KeyboardInterrupt:
         sys.exit(130)
