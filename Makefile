@@ -19,7 +19,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-install test-image test-envtest test-kserve test-clients test-kills test-soak test-storm test-load test-alerts test-observe simulate simulate-long sieve mutants conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams docs-dashboard checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-install test-image test-envtest test-kserve test-clients test-kills test-soak test-storm test-load test-alerts test-observe simulate simulate-long sieve mutants conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams docs-dashboard docs-site demo-picture checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -155,12 +155,26 @@ check-manifests: manifests ## fail if config/ or charts/ differ from what the ty
 	@git diff --exit-code -- config charts || { echo "config/ or charts/ differ from the types: commit what 'make manifests' generated" >&2; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- config charts)" || { echo "config/ or charts/ have files that are not in git: add them" >&2; exit 1; }
 
-docs: $(STAMP) docs-diagrams ## write the API reference in docs/reference, the diagrams, and docs/api-conformance.md
+docs: $(STAMP) docs-diagrams ## write the references of library and operator, the diagrams, and docs/api-conformance.md
 	@$(BIN)/python hack/reference.py
+	@$(BIN)/python hack/operator_reference.py
 	@PYTHONPATH=test $(BIN)/python -m conformance --page
 
 docs-diagrams: $(STAMP) ## draw the diagrams of docs/architecture.md from the import contracts
 	@$(BIN)/python hack/diagrams.py
+
+# Its tools are needed by no other target.
+$(VENV)/.docs: $(STAMP) requirements-docs.lock
+	@echo "installing mkdocs in $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@touch $@
+
+docs-site: $(VENV)/.docs ## build the documentation as a web site in .site, and check its links
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=hack $(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/python hack/check_site.py .site
+
+demo-picture: $(STAMP) ## record the demo as docs/images/demo.svg
+	@$(BIN)/python hack/demo_picture.py
 
 checklist: $(STAMP) ## write docs/checklist.md from the labels of the tests
 	@PYTHONPATH=test $(BIN)/python -m support.checklist
@@ -175,10 +189,11 @@ lock: ## update the lock files from pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(foreach extra,bench build lint test testing uvloop,--extra $(extra)) pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock --extra docs pyproject.toml -o requirements-docs.lock
 	echo 'pyright[nodejs]' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate - -o requirements-public-types.lock
 	echo 'matplotlib' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate - -o requirements-charts.lock
 
 clean: ## remove everything that the targets created
-	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .bench .site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 ci: test test-proofs test-downloads lint types public-types contracts check-manifests test-envtest test-kserve ## run every check that a change must pass

@@ -287,7 +287,7 @@ def overview(
     lines = [
         *(NOTICE, "", "# API reference", ""),
         "Every public name, from the docstrings and signatures of the source. Modules below the packages of this",
-        "table are not public. The [concepts](../README.md#the-library) explain how the parts work together.",
+        "table are not public. The [concepts](../README.md#concepts) explain how the parts work together.",
         *("", "| page | package | contents |", "|---|---|---|"),
         *(f"| [{page.title}]({page.file}) | `{page.package}` | {page.about} |" for page in PAGES),
         *("", "## Index", "", "| name | package | summary |", "|---|---|---|"),

@@ -20,16 +20,17 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-__all__ = ["Command", "File", "Shell", "matches", "steps_of"]
+__all__ = ["Command", "File", "Shell", "matches", "recorded", "steps_of"]
 
 VARIES = (
-    (re.compile(r"\b\d+(\.\d+)?m?s\b"), "<time>"),
+    (re.compile(r"\b(\d+d)?(\d+h)?(\d+m)?\d+(\.\d+)?m?s\b"), "<time>"),
     (re.compile(r"\b(127\.0\.0\.1):\d+"), r"\1:<port>"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uid>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<timestamp>"),
+    (re.compile(r"\bv1\.\d+\.\d+\b"), "<version>"),
     (re.compile(r" {2,}"), "  "),
 )
-"""What differs between runs: durations and ages, ports, uids, timestamps, and the width of columns."""
+"""What differs between runs: durations and ages, ports, uids, timestamps, versions of Kubernetes, the width of columns."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,24 @@ def steps_of(page):
         for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
             text, *output = part.splitlines()
             yield Command(name, text, tuple(output))
+
+
+def recorded(page, outputs):
+    """A page with these outputs of its commands, in order; output that begins like the prompt is not possible."""
+    remaining = iter(outputs)
+
+    def block(match):
+        lines = []
+        for line in match[2].splitlines():
+            if line.startswith("$ "):
+                lines += [line, *next(remaining)]
+                while lines and not lines[-1].strip():
+                    lines.pop()
+        return f"{match[1]}{chr(10).join(one.rstrip() for one in lines)}\n{match[3]}"
+
+    return re.sub(
+        r"^(<!-- terminal: \S+ -->\n```\w+\n)(.*?)(^```)", block, page, flags=re.DOTALL | re.MULTILINE
+    )
 
 
 def normalized(lines):

@@ -1,4 +1,4 @@
-"""``aimctl manifests``, and the commands of the README as they are printed there."""
+"""``aimctl manifests``, and the commands of the documents as they are printed there."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_reader_that_ends_is_no_error():
         process.wait(30)
 
 
-# ---- the README's commands
+# ---- the commands of the documents
 
 
 @pytest.fixture
@@ -165,8 +165,9 @@ def lines_of(document, heading):
 
 
 @pytest.mark.proof
-def test_the_commands_of_the_readme_for_a_cluster_work(shell):
-    with_image, without = lines_of("README.md", "## In a cluster")
+def test_the_commands_for_a_cluster_work(shell):
+    (with_image,) = lines_of("docs/installing.md", "## Plain manifests")
+    (without,) = lines_of("docs/installing.md", "## Outside of the cluster")
     for line in [*with_image, *without]:
         for _ in ("the first time", "once more"):
             done = shell(line)
@@ -222,9 +223,9 @@ def test_the_remedy_for_missing_rights_works(shell):
     assert aimctl("manifests", "rbac").out.count("kind: ClusterRole\n") >= 3
 
 
-def test_the_commands_of_the_readme_for_the_embedded_cluster_work_without_a_warning(tmp_path):
-    section = (ROOT / "README.md").read_text().split("## Two commands")[1].split("\n## ")[0]
-    (line,) = re.findall(r"^kubectl --kubeconfig dev.kubeconfig (apply .*)$", section, re.MULTILINE)
+def test_the_samples_are_applied_to_the_embedded_cluster_without_a_warning(tmp_path):
+    (lines,) = lines_of("docs/quickstart.md", "## 5. See more")
+    (line,) = [line.removeprefix("kubectl ") for line in lines if line.startswith("kubectl apply")]
     with ServedCluster(tmp_path, controllers=False) as served:
         kubectl = Kubectl(served.kubeconfig(), tmp_path / "cache")
         done = kubectl.run(*line.replace("config/samples", str(ROOT / "config/samples")).split())

@@ -19,7 +19,7 @@ from aimctl.testing import virtual_clock
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "architecture.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 NUMBERS = {7: "seven", 8: "eight", 9: "nine", 10: "ten"}
 
 
@@ -57,8 +57,8 @@ def test_every_package_of_the_layers_is_described(diagrams):
     assert f"consists of the next {NUMBERS[len(runtime)]} packages" in TEXT
 
 
-def test_the_readme_names_every_package_of_the_runtime():
-    row = re.search(r"^\| `src/aimctl/runtime` \| (.+) \|$", README, re.MULTILINE)
+def test_the_table_of_the_repository_names_every_package_of_the_runtime():
+    row = re.search(r"^\| `src/aimctl/runtime` \| (.+) \|$", CONTRIBUTING, re.MULTILINE)
     packages = {path.parent.name for path in (ROOT / "src/aimctl/runtime").glob("*/__init__.py")} | {"clock"}
     assert row is not None
     assert set(re.findall(r"`(\w+)`", row[1])) == packages

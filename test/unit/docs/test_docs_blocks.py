@@ -52,6 +52,27 @@ def completed(signature):
     return re.sub(r"^class (?=\w+\()", "def ", signature.rstrip()) + ": ...\n"
 
 
+RUN_BY = {
+    "docs/README.md": "test_docs_snippets.py",
+    "docs/coming-from.md": "test_coming_from.py",
+    "docs/embedded-cluster.md": "test_docs_snippets.py",
+    "docs/tutorial.md": "test/e2e/test_tutorial.py",
+    "docs/concepts": "test_docs_snippets.py",
+}
+"""Which test runs the Python of a page or folder. That of the reference consists of signatures, and is only compiled."""
+
+
+def test_the_python_of_every_page_is_run():
+    pages = {
+        path.relative_to(ROOT).as_posix()
+        for path in DOCS
+        if path.parent.name != "reference"
+        and any(language in {"python", "py"} for language, _ in blocks(path))
+    }
+    folders = {page if page in RUN_BY else page.rsplit("/", 1)[0] for page in pages}
+    assert folders == set(RUN_BY)
+
+
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_code_block_is_valid(path):
     for language, body in blocks(path):

@@ -194,8 +194,8 @@ async def test_the_outcomes_of_the_outcomes_page_are_correct(name, label):
 
 
 @virtual_time
-async def test_the_service_of_the_readme_runs():
-    (text,) = blocks("README.md", "yaml")
+async def test_the_service_of_the_quick_start_runs():
+    text, _ = blocks("docs/quickstart.md", "yaml")
     async with world(kserve=True) as w:
         w.start()
         for body in yaml.safe_load_all(text):
@@ -206,11 +206,11 @@ async def test_the_service_of_the_readme_runs():
         assert (await w.client.get(SERVICES, "chat", "default")).view.status.status == "Running"
 
 
-async def test_the_readmes_python_adds_a_controller():
-    (block,) = blocks("README.md")
+async def test_the_program_on_the_home_page_adds_a_controller():
+    (block,) = blocks("docs/README.md")
     manager = Manager(DevCluster(clock=virtual_clock()).transport(), clock=virtual_clock())
     names = {"__name__": "greeter"}
-    exec(compile(block, "README.md (block)", "exec"), names)
+    exec(compile(block, "docs/README.md (block)", "exec"), names)
     names["add_greeter"](manager)
     assert list(manager.controllers) == ["greeter"]
 
@@ -263,10 +263,24 @@ GUIDES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / name
-        for name in ("README.md", "tutorial.md", "coming-from.md", "limits.md", "embedded-cluster.md")
+        for name in (
+            *(
+                "README.md",
+                "quickstart.md",
+                "faq.md",
+                "upgrades.md",
+                "fields.md",
+                "commands.md",
+                "metrics.md",
+            ),
+            *("tutorial.md", "coming-from.md", "limits.md", "embedded-cluster.md"),
+        )
     ),
-    *sorted((ROOT / "docs" / "concepts").glob("*.md")),
-    *sorted((ROOT / "docs" / "reference").glob("*.md")),
+    *(
+        path
+        for folder in ("aim", "concepts", "howto", "reference")
+        for path in sorted((ROOT / "docs" / folder).glob("*.md"))
+    ),
 ]
 PUBLIC_MODULES = {"aimctl.testing.plugin"}
 """Modules below the public packages that users name: the pytest plugin."""
@@ -275,6 +289,5 @@ PUBLIC_MODULES = {"aimctl.testing.plugin"}
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_page_for_users_names_a_module_below_the_public_packages(path):
     text = path.read_text(encoding="utf-8").replace("src/aimctl/", "")
-    text = text.split("## Repository")[0] if path == ROOT / "README.md" else text
     deeper = r"\baimctl\.(?:(?:runtime|devcluster|testing|simulation|controllers)\.[a-z_]+\b|kubetypes|generation|domain|cli)"
     assert set(re.findall(deeper, text)) - PUBLIC_MODULES == set()
