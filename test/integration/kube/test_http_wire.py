@@ -102,6 +102,29 @@ async def fetch(wire: HttpTransport, path: str = "/x", **options: Any) -> bytes:
         return await answer.read()
 
 
+async def test_the_zone_of_an_ipv6_address_is_used_to_connect_and_not_sent() -> None:
+    hosts: list[str] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        hosts.append(request.headers["Host"])
+        return web.Response(text="here")
+
+    runner = web.ServerRunner(web.Server(handle))
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, "::1", 0).start()
+        except OSError as error:
+            pytest.skip(f"this machine has no IPv6: {error}")
+        port = runner.addresses[0][1]
+        loopback = f"http://[::1%251]:{port}"  # 1 is the index of the loopback interface
+        async with HttpTransport(ConnectionInfo(loopback), clock=LoopClock()) as wire:
+            assert await fetch(wire) == b"here"
+        assert hosts == [f"[::1]:{port}"]
+    finally:
+        await runner.cleanup()
+
+
 async def test_path_query_and_body_arrive_unchanged(server: ScriptedServer) -> None:
     text = "a=b,c in (d,e),!f+g %2F&h#i?ä"
     server.on("PATCH", "/api/v1/system:node/ä b%2F", b"done")

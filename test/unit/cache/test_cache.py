@@ -83,6 +83,11 @@ def test_a_read_that_cannot_be_meant_is_an_error() -> None:
         cache.get(THINGS, "ns", "my.config")
     with pytest.raises(ValueError, match="namespace='ns': nodes are cluster-scoped"):
         cache.get(NODES, "a", "ns")
+    for name in ("ns/a", "..", "a%2Fb"):
+        with pytest.raises(ValueError, match=f"name {name!r} is not valid: it may not"):
+            cache.get(THINGS, name, "ns")
+    with pytest.raises(ValueError, match="name 'a/b' is not valid"):
+        cache.get(NODES, "a/b")
     assert cache.get(THINGS, "my.config", "ns") is None
     assert cache.get(NODES, "a") is None
 

@@ -17,6 +17,7 @@ from aimctl.runtime.kube import (
     in_cluster,
     load_connection,
 )
+from aimctl.runtime.kube.credentials.addresses import parse_address, split_zone
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 
 if TYPE_CHECKING:
@@ -181,6 +182,21 @@ def test_the_login_of_a_server_address_does_not_show() -> None:
     assert info.server_login == "Basic " + base64.b64encode(b"admin:geheim").decode()
     assert "geheim" not in repr(info)
     assert replace(info, namespace="n").server_login == info.server_login
+
+
+@pytest.mark.parametrize(
+    ("address", "authority", "host"),
+    [
+        ("https://[fe80::1%25eth0]:6443", "[fe80::1%eth0]:6443", "fe80::1"),
+        ("https://[fe80::1%25eth0]", "[fe80::1%eth0]", "fe80::1"),
+        ("https://[fd00::1]:6443", "[fd00::1]:6443", ""),
+        ("https://host:6443", "host:6443", ""),
+        ("https://10.0.0.1", "10.0.0.1", ""),
+    ],
+)
+def test_the_zone_of_an_address_is_no_part_of_the_host(address: str, authority: str, host: str) -> None:
+    url = parse_address(address, name="server", example="https://host").url
+    assert split_zone(url) == (authority, host)
 
 
 KUBECONFIG = """

@@ -330,6 +330,13 @@ def test_invalid_events_are_errors(change, message):
         Stage().say(**change)
 
 
+@pytest.mark.parametrize("field", ["reason", "message"])
+@pytest.mark.parametrize("value", [None, b"bytes", 3], ids=repr)
+def test_a_word_that_is_no_text_is_an_error(field, value):
+    with pytest.raises(TypeError, match=f"event {field} {value!r}: use a text"):
+        Stage().say(**{field: value})
+
+
 @virtual_time
 @pytest.mark.parametrize(
     ("name", "start"),

@@ -40,6 +40,7 @@ from aimctl.runtime.cache.errors import (
 )
 from aimctl.runtime.cache.informer import Informer
 from aimctl.runtime.cache.pool import Pool, wait_for_all
+from aimctl.runtime.kube.options import check_segment
 
 if TYPE_CHECKING:
     import random
@@ -265,7 +266,8 @@ class Cache:
 
         Raises:
             ValueError: the kind is namespaced and ``namespace`` is empty or no valid namespace, or it is cluster-scoped
-                and ``namespace`` is given. A request has the namespace first, ``get`` the name.
+                and ``namespace`` is given. A request has the namespace first, ``get`` the name. Or no object can have
+                this name, such as one that contains a slash.
             UndeclaredKind: the kind is not declared.
             UnwatchedNamespace: the kind is declared for other namespaces only.
             CacheNotSynced: called by a reconciler before the kind is synced.
@@ -275,10 +277,12 @@ class Cache:
         found = self._covering(resource, namespace).store.get(
             ObjectKey(namespace, name), own_writes=own_writes
         )
-        if found is None and namespace and not _NAMESPACE.fullmatch(namespace):
-            raise ValueError(
-                f"namespace={namespace!r} is not a valid namespace: use get(resource, name, namespace)"
-            )
+        if found is None:
+            if namespace and not _NAMESPACE.fullmatch(namespace):
+                raise ValueError(
+                    f"namespace={namespace!r} is not a valid namespace: use get(resource, name, namespace)"
+                )
+            check_segment("name", name)
         return found
 
     def list(

@@ -34,7 +34,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from aimctl.runtime.kube.credentials.addresses import parse_address
+from aimctl.runtime.kube.credentials.addresses import parse_address, split_zone
 from aimctl.runtime.kube.credentials.proxy import environment_proxy, proxy_login
 from aimctl.runtime.kube.credentials.tls import TlsContext
 from aimctl.runtime.kube.errors import ConnectionFailed, without_frames
@@ -108,6 +108,8 @@ class HttpTransport:
         self._base = str(self._server).rstrip("/")
         self._base_path = self._server.raw_path.rstrip("/")
         self._host = server.authority
+        self._authority, without_zone = split_zone(self._server)
+        self._tls_name = info.tls_server_name or without_zone or None
         proxy = info.proxy()
         if proxy is None and info.trust_env:
             proxy = environment_proxy(server, os.environ)
@@ -119,6 +121,9 @@ class HttpTransport:
         if server.scheme == "http":
             self._headers.update(self._proxy_headers)
         self._headers.extend(info.impersonation)
+        if without_zone:
+            port = "" if server.explicit_port is None else f":{server.explicit_port}"
+            self._headers["Host"] = f"[{without_zone}]{port}"
         self._calls: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
 
@@ -210,7 +215,7 @@ class HttpTransport:
                 proxy=self._proxy,
                 proxy_headers=self._proxy_headers,
                 ssl=tls if tls is not None else True,
-                server_hostname=self._info.tls_server_name if tls is not None else None,
+                server_hostname=self._tls_name if tls is not None else None,
             )
             if limits.headers is None:
                 answer = await call
@@ -244,7 +249,7 @@ class HttpTransport:
         """Put together, because parsing a URL takes five times as long."""
         return URL.build(
             scheme=self._server.scheme,
-            authority=self._server.raw_authority,
+            authority=self._authority,
             path=self._base_path + quote(request.path, safe=_SAFE_IN_PATH),
             query_string=_encoded(request.query),
             encoded=True,

@@ -17,7 +17,7 @@ from yarl import URL
 
 from aimctl.runtime.kube.errors import ConfigurationError
 
-__all__ = ["Address", "parse_address", "without_credentials"]
+__all__ = ["Address", "parse_address", "split_zone", "without_credentials"]
 
 _LABEL_BYTES = 63
 """Longest label of a host name (RFC 1035, section 2.3.4)."""
@@ -65,6 +65,19 @@ def parse_address(text: str, *, name: str, example: str) -> Address:
         )
     authorization = None if login == b":" else "Basic " + base64.b64encode(login).decode("ascii")
     return Address(url.with_user(None), authorization)
+
+
+def split_zone(url: URL) -> tuple[str, str]:
+    """The address to connect to, and the host without its zone: "" if it is no IPv6 address with a zone.
+
+    The zone of a link-local address, ``eth0`` in ``https://[fe80::1%25eth0]:6443``, is encoded in a URL (RFC 6874). It
+    names an interface of this machine, so it is neither sent to the server nor compared with a certificate.
+    """
+    host, separator, zone = (url.host or "").partition("%")
+    if ":" not in host or not separator:
+        return url.raw_authority, ""
+    port = "" if url.explicit_port is None else f":{url.explicit_port}"
+    return f"[{host}%{zone}]{port}", host
 
 
 def without_credentials(text: str) -> str:

@@ -210,8 +210,12 @@ class EventRecorder:
             action: what the controller did, a word in CamelCase of at most 128 characters.
 
         Raises:
+            TypeError: the reason, action or message is no text.
             ValueError: the API server would reject the type, reason or action.
         """
+        for field, text in (("reason", reason), ("action", action), ("message", message)):
+            if not isinstance(text, str):
+                raise TypeError(f"event {field} {text!r}: use a text")
         if type_ not in {"Normal", "Warning"}:
             raise ValueError(f"event type {type_!r}: use Normal or Warning")
         for field, word in (("reason", reason), ("action", action)):
