@@ -190,6 +190,22 @@ def test_reads_see_own_writes_and_the_cache_equals_the_server_after_any_fault(se
 
 
 @virtual_time
+async def test_an_error_whose_body_never_arrives_does_not_stop_an_informer() -> None:
+    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+        for action in (Answer(503), CutStream(after_lines=9), Silence()):
+            cluster.faults.add(action, LISTS, times=1)
+        client = cluster.client()
+        await client.create(CONFIG_MAPS, body("a", 1), "default")
+        cache = Cache(client, clock=virtual_clock(), rng=random.Random(1))
+        cache.declare(CONFIG_MAPS)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(cache.run())
+            await cache.wait_synced(60)
+            assert [obj.meta.name for obj in cache.list(CONFIG_MAPS)] == ["a"]
+            running.cancel()
+
+
+@virtual_time
 async def test_an_optional_kind_follows_the_creation_and_deletion_of_its_crd() -> None:
     resource = Resource.untyped("test.example", "v1", "Widget", "widgets")
     crd = {

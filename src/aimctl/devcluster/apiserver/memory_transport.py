@@ -68,8 +68,8 @@ class MemoryTransport:
     ) -> AsyncGenerator[_Response]:
         """Send a request, see :class:`~aimctl.runtime.kube.transport.Transport`."""
         seconds = timeout_seconds
-        if seconds is None and not stream:
-            seconds = self._call_timeout
+        if seconds is None:
+            seconds = self._call_timeout  # of a stream: until the headers arrive
         deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
         response = await self._answered(request, deadline)
         if not stream:

@@ -14,12 +14,20 @@ Invariant: a reader is immutable and has no state but its transport, so it can b
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.kube.answers import ObjectList, error_from_answer, parse_list
-from aimctl.runtime.kube.errors import ApiError, DecodeError, Gone, ServerError, TooManyRequests
+from aimctl.runtime.kube.errors import (
+    ApiError,
+    ConnectionFailed,
+    DecodeError,
+    Gone,
+    ServerError,
+    TooManyRequests,
+)
 from aimctl.runtime.kube.options import (
     Query,
     accept,
@@ -50,6 +58,8 @@ OWN_KIND = frozenset({"", "status"})
 
 _READ_REPEATS = 2
 _LONGEST_REPEAT_SECONDS = 5.0
+_ERROR_BODY_SECONDS = 30.0
+"""Limit for the body of an error response."""
 
 
 class Reader:
@@ -343,8 +353,17 @@ class Reader:
             raise await self._error(request, response)
 
     async def _error(self, request: HttpRequest, response: HttpResponse) -> ApiError:
+        try:
+            # The transport limits the bodies of calls, but not those of streams.
+            async with asyncio.timeout(_ERROR_BODY_SECONDS):
+                body = await response.read()
+        except TimeoutError as late:
+            where = f"{request.method} {request.path}: HTTP {response.status}"
+            raise ConnectionFailed(
+                f"{where}, whose body did not arrive within {_ERROR_BODY_SECONDS:g} s"
+            ) from late
         error = error_from_answer(
-            response.status, response.headers, await response.read(), clock=self._clock, path=request.path
+            response.status, response.headers, body, clock=self._clock, path=request.path
         )
         error.add_note(f"response to {request.method} {request.path}")
         return error

@@ -213,14 +213,7 @@ class EventRecorder:
             TypeError: the reason, action or message is no text.
             ValueError: the API server would reject the type, reason or action.
         """
-        for field, text in (("reason", reason), ("action", action), ("message", message)):
-            if not isinstance(text, str):
-                raise TypeError(f"event {field} {text!r}: use a text")
-        if type_ not in {"Normal", "Warning"}:
-            raise ValueError(f"event type {type_!r}: use Normal or Warning")
-        for field, word in (("reason", reason), ("action", action)):
-            if not 0 < len(word) <= _MAX_WORD:
-                raise ValueError(f"event {field} {word!r}: use one word of at most {_MAX_WORD} characters")
+        _check_event(type_, reason, message, action)
         if self._stop.is_set():
             self._metrics.event("dropped")
             return
@@ -376,6 +369,18 @@ class EventRecorder:
         series.written = series.count
         self._metrics.event("failed")
         self._log.info("the Event could not be written", reason=series.kind.reason, error=str(error))
+
+
+def _check_event(type_: str, reason: str, message: str, action: str) -> None:
+    """Raise the TypeError or ValueError of :meth:`EventRecorder.event`."""
+    for field, text in (("reason", reason), ("action", action), ("message", message)):
+        if not isinstance(text, str):
+            raise TypeError(f"event {field} {text!r}: use a text")
+    if type_ not in {"Normal", "Warning"}:
+        raise ValueError(f"event type {type_!r}: use Normal or Warning")
+    for field, word in (("reason", reason), ("action", action)):
+        if not 0 < len(word) <= _MAX_WORD:
+            raise ValueError(f"event {field} {word!r}: use one word of at most {_MAX_WORD} characters")
 
 
 def _shortened(message: str) -> str:
