@@ -21,7 +21,7 @@ from support.pki import CertificateAuthority
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["RECORDED", "Receiver", "webhook_transcript"]
+__all__ = ["RECORDED", "Receiver", "shown", "webhook_transcript"]
 
 RECORDED = Path(__file__).parent / "webhook_answers.json"
 _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1"
@@ -144,16 +144,16 @@ def _webhook(receiver: Receiver, path: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-def _shown(value: Any) -> Any:
+def shown(value: Any) -> Any:
     """The value without what differs between two runs."""
     if isinstance(value, dict):
         return {
-            key: "SET" if key in _CHANGING and item is not None else _shown(item)
+            key: "SET" if key in _CHANGING and item is not None else shown(item)
             for key, item in value.items()
             if key not in ("managedFields", "userInfo")
         }
     if isinstance(value, list):
-        return [_shown(item) for item in value]
+        return [shown(item) for item in value]
     if isinstance(value, str):
         text = _UIDS.sub("UID", value)
         return re.sub(r"127\.0\.0\.1:\d+(->\S+)?", "ADDRESS", text)
@@ -185,11 +185,11 @@ async def webhook_transcript(
     async def step(title: str, method: str, path: str, *rest: Any, ordered: bool = True, **more: Any) -> None:
         receiver.reviews.clear()
         status, body, warnings = await call(method, path, *rest, **more)
-        reviews = [[name, _shown(review["request"])] for name, review in receiver.reviews]
+        reviews = [[name, shown(review["request"])] for name, review in receiver.reviews]
         if not ordered:
             reviews.sort(key=lambda each: each[0])
         steps.append(
-            [title, {"status": status, "body": _shown(body), "warnings": warnings, "reviews": reviews}]
+            [title, {"status": status, "body": shown(body), "warnings": warnings, "reviews": reviews}]
         )
 
     def config_map(name: str, **data: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Contract: query and body are parsed to options and objects, the verb is called, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, final
 
 from aimctl.devcluster.apiserver.apply.patches import merge_patch
@@ -38,10 +39,11 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
     from aimctl.devcluster.apiserver.verbs.deletion import DeleteOptions, Deletion
     from aimctl.devcluster.apiserver.verbs.patching import Patcher
+    from aimctl.devcluster.apiserver.verbs.reads import ListOptions
     from aimctl.devcluster.apiserver.verbs.subresources import Subresources
-    from aimctl.devcluster.apiserver.verbs.write_types import Written
+    from aimctl.devcluster.apiserver.verbs.write_types import VersionConversions, Written
     from aimctl.devcluster.apiserver.verbs.writes import Writer
-    from aimctl.devcluster.apiserver.wire.rendering import Include
+    from aimctl.devcluster.apiserver.wire.rendering import Include, Page
     from aimctl.devcluster.apiserver.wire.requests import Query, RequestInfo
     from aimctl.devcluster.apiserver.wire.statuses import StatusError
     from aimctl.devcluster.storage.records import Record
@@ -98,6 +100,7 @@ class Handlers:
     clock: Clock
     rng: random.Random
     bookmark_seconds: float
+    conversions: VersionConversions
 
     def answer(
         self, request: HttpRequest, kind: ServedKind, info: RequestInfo, query: Query, stale: int | None
@@ -163,17 +166,27 @@ class Handlers:
 
     def _get(self, call: _Call) -> ApiResponse:
         form = self._form(call)
-        body = self._renderer(call, form=form).body(self._record(call))
+        record = self.conversions.record(call.kind, self._record(call))
+        body = self._renderer(call, form=form).body(record)
         return ApiResponse(200, {"Content-Type": form.content_type}, body)
 
     def _list(self, call: _Call) -> ApiResponse:
         options = parse_list_options(call.kind, call.query, watch=False)
         form = self._form(call)
         renderer = self._renderer(call, form=form)
-        page = list_page(
-            self.storage, self.writer.collection(call.kind), call.prefix, options, as_of=call.stale
-        )
+        page = self._page(call, options, as_of=call.stale)
         return ApiResponse(200, {"Content-Type": form.content_type}, renderer.list(page))
+
+    def _page(self, call: _Call, options: ListOptions, *, as_of: int | None = None) -> Page:
+        kind, conversions = call.kind, self.conversions
+        return list_page(
+            self.storage,
+            self.writer.collection(kind),
+            call.prefix,
+            options,
+            as_of=as_of,
+            convert=None if kind.conversion is None else partial(conversions.listed, kind),
+        )
 
     def _watch(self, call: _Call) -> ApiResponse:
         options = parse_list_options(call.kind, call.query, watch=True)
@@ -186,6 +199,7 @@ class Handlers:
             self._renderer(call),
             timeout_seconds=timeout,
             bookmark_seconds=self.bookmark_seconds,
+            convert=None if call.kind.conversion is None else partial(self.conversions.watched, call.kind),
         )
         return ApiResponse(200, _JSON, stream)
 
@@ -235,7 +249,8 @@ class Handlers:
         headers = {"Content-Type": form.content_type}
         if written.warnings:
             headers["Warning"] = ", ".join(f"299 - {_quoted(text)}" for text in written.warnings)
-        body = self._renderer(call, form=form).body(written.record)
+        record = self.conversions.record(call.kind, written.record)
+        body = self._renderer(call, form=form).body(record)
         return ApiResponse(201 if written.created else 200, headers, body)
 
     def _create(self, call: _Call) -> ApiResponse:
@@ -267,11 +282,15 @@ class Handlers:
             raise statuses.not_found(kind.resource, call.info.name)
         uid = record.uid
         self._admit_deletion(call, [record], options)
+        converted = self.conversions.record(kind, record)
         deleted = self.deletion.delete(kind, collection, record, options)
         if deleted.gone and not kind.rules.returns_deleted:
             return json_response(200, statuses.success(kind.resource, call.info.name, uid))
         form = self._form(call)
-        body = self._renderer(call, form=form).document(deleted.object)
+        obj = deleted.object
+        if converted is not record:
+            obj = {**converted.object(), "metadata": obj["metadata"]}
+        body = self._renderer(call, form=form).document(obj)
         return ApiResponse(200, {"Content-Type": form.content_type}, body)
 
     def _admit_deletion(self, call: _Call, records: Iterable[Record], options: DeleteOptions) -> None:
@@ -288,7 +307,7 @@ class Handlers:
         options = parse_list_options(kind, call.query, watch=False)
         form = self._form(call)
         collection = self.writer.collection(kind)
-        page = list_page(self.storage, collection, call.prefix, options)
+        page = self._page(call, options)
         self._admit_deletion(call, page.records, delete_options)
         for record in page.records:
             present = collection.records.get(record.key)

@@ -67,10 +67,8 @@ class MemoryTransport:
         self, request: HttpRequest, *, stream: bool = False, timeout_seconds: float | None = None
     ) -> AsyncGenerator[_Response]:
         """Send a request, see :class:`~aimctl.runtime.kube.transport.Transport`."""
-        seconds = timeout_seconds
-        if seconds is None:
-            seconds = self._call_timeout  # of a stream: until the headers arrive
-        deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
+        seconds = self._call_timeout if timeout_seconds is None else timeout_seconds
+        deadline = asyncio.get_running_loop().time() + seconds  # of a stream: for its headers
         response = await self._answered(request, deadline)
         if not stream:
             reads = timeout_seconds is None and request.method in _READS
@@ -80,7 +78,7 @@ class MemoryTransport:
         finally:
             await response.close()
 
-    async def _answered(self, request: HttpRequest, deadline: float | None) -> _Response:
+    async def _answered(self, request: HttpRequest, deadline: float) -> _Response:
         if self._closed:
             raise ConnectionFailed("the transport is closed", refused=True)
         sent = HttpRequest(

@@ -36,7 +36,9 @@ from aimctl.devcluster.apiserver.verbs.subresources import Subresources
 from aimctl.devcluster.apiserver.verbs.watching import BOOKMARK_SECONDS
 from aimctl.devcluster.apiserver.verbs.write_types import WriteOptions
 from aimctl.devcluster.apiserver.verbs.writes import Writer
-from aimctl.devcluster.apiserver.webhooks.admission import Pending, Webhooks
+from aimctl.devcluster.apiserver.webhooks.admission import Webhooks
+from aimctl.devcluster.apiserver.webhooks.conversions import Conversions
+from aimctl.devcluster.apiserver.webhooks.exchange import Exchanges, Pending
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.apiserver.wire.requests import Query, header, parse_request
 from aimctl.devcluster.apiserver.wire.responses import ApiResponse, json_response, status_response
@@ -126,6 +128,8 @@ class ApiServer:
         )
         self.webhooks: Webhooks | None = None
         """The admission webhooks, once the server is started."""
+        self._exchanges = Exchanges(self.writer)
+        self._conversions = self.writer.conversions = Conversions(self._exchanges)
         self._documents = Documents(self.kinds, address=lambda: self.address)
         self._subresources = Subresources(self.writer, clock=clock, issuer=self._issuer)
         self._reviews = Reviews(self.authenticator)
@@ -138,6 +142,7 @@ class ApiServer:
             clock=clock,
             rng=self.rng,
             bookmark_seconds=self.options.bookmark_seconds,
+            conversions=self._conversions,
         )
 
     @property
@@ -192,7 +197,7 @@ class ApiServer:
         mutating, validating = (None if kind is None else self.writer.collection(kind) for kind in kinds)
         if mutating is not None and validating is not None:
             known = None if namespaces is None else self.writer.collection(namespaces)
-            self.webhooks = self.writer.webhooks = Webhooks(self.writer, mutating, validating, known)
+            self.webhooks = self.writer.webhooks = Webhooks(self._exchanges, mutating, validating, known)
 
     def close(self) -> None:
         """End all streams and release the data file. Later connections are refused. May be called more than once."""
@@ -217,10 +222,11 @@ class ApiServer:
             def answer() -> ApiResponse:
                 return self._respond(request, info, query, version, internal=internal)
 
-            if self.webhooks is None or not self.webhooks.configured or not _is_admitted(info):
+            admitted = self.webhooks is not None and self.webhooks.configured and _is_admitted(info)
+            if not admitted and not self.kinds.converting:
                 return answer()
             user = CONTROLLERS if internal else self.authenticator.authenticate(request.headers)
-            return answer() if user is None else await self.webhooks.answered(answer, user, query)
+            return answer() if user is None else await self._exchanges.answered(answer, user, query)
 
         if internal or self.interceptor is None:
             return await respond(None)

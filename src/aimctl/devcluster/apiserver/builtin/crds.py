@@ -7,8 +7,8 @@ Contract:
       Its kinds are served from then on. If a name is in use, it is not established.
     * A deletion deletes the objects first. While objects with finalizers exist, the finalizer
       ``customresourcecleanup.apiextensions.k8s.io`` keeps the definition, and no object can be created.
-
-Not implemented: conversion between versions (only the strategy None), and webhooks.
+    * Objects are stored in the storage version. With the strategy Webhook the kinds have a conversion, which
+      ``webhooks/conversions.py`` uses; with the strategy None versions differ only in their apiVersion.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.apiserver.objects.kinds import ALL_VERBS, PrinterColumn, Scale, ServedKind, Strategy
+from aimctl.devcluster.apiserver.objects.kinds import (
+    ALL_VERBS,
+    Conversion,
+    PrinterColumn,
+    Scale,
+    ServedKind,
+    Strategy,
+)
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.devcluster.apiserver.verbs.deletion import DeleteOptions
 from aimctl.devcluster.apiserver.wire import statuses
@@ -71,8 +78,15 @@ def kinds_of(definition: Mapping[str, Any]) -> list[ServedKind]:
     spec = definition["spec"]
     names = spec["names"]
     storage = next(each["name"] for each in spec["versions"] if each.get("storage"))
+    conversion = _conversion(definition)
     return [
-        _kind(definition, version, storage_version=f"{spec['group']}/{storage}", names=names)
+        _kind(
+            definition,
+            version,
+            storage_version=f"{spec['group']}/{storage}",
+            names=names,
+            conversion=conversion,
+        )
         for version in spec["versions"]
         if version.get("served")
     ]
@@ -84,6 +98,7 @@ def _kind(
     *,
     storage_version: str,
     names: Mapping[str, Any],
+    conversion: Conversion | None,
 ) -> ServedKind:
     spec = definition["spec"]
     subresources = version.get("subresources") or {}
@@ -125,6 +140,25 @@ def _kind(
         storage_version=storage_version,
         strategy=Strategy(field_paths=fields),
         deprecated_warning=warning,
+        conversion=conversion,
+    )
+
+
+def _conversion(definition: Mapping[str, Any]) -> Conversion | None:
+    """The conversion webhook of a valid definition; None with the strategy None, or if there is one version."""
+    spec = definition["spec"]
+    conversion = spec.get("conversion") or {}
+    if conversion.get("strategy") != "Webhook" or len(spec["versions"]) == 1:
+        return None
+    webhook = conversion["webhook"]
+    return Conversion(
+        definition["metadata"]["name"],
+        webhook["clientConfig"],
+        tuple(webhook["conversionReviewVersions"]),
+        {
+            f"{spec['group']}/{version['name']}": Schema.from_crd(version["schema"]["openAPIV3Schema"])
+            for version in spec["versions"]
+        },
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL_VERBS",
+    "Conversion",
     "KindRegistry",
     "NameRule",
     "PrinterColumn",
@@ -104,6 +105,24 @@ class Strategy:
 
 
 @final
+@dataclass(frozen=True, slots=True, eq=False)
+class Conversion:
+    """The conversion webhook of a CRD. Two are equal only if they are the same object.
+
+    Attributes:
+        definition: the name of the CRD.
+        client: the ``clientConfig`` of the webhook.
+        review_versions: the versions of ConversionReviews that it accepts, the preferred one first.
+        schemas: the schema of each version, by apiVersion.
+    """
+
+    definition: str
+    client: Mapping[str, Any]
+    review_versions: tuple[str, ...]
+    schemas: Mapping[str, Schema]
+
+
+@final
 @dataclass(frozen=True, slots=True)
 class ServedKind:
     """One kind at one version.
@@ -116,6 +135,7 @@ class ServedKind:
         storage_version: the apiVersion of stored objects; "" takes this version.
         storage_key: the name of the collection; "" takes ``plural.group``.
         strategy: None takes that of the built-in kind, or the general one.
+        conversion: the webhook that converts objects between versions; None if only their apiVersion differs.
     """
 
     resource: Resource[Any]
@@ -134,6 +154,7 @@ class ServedKind:
     storage_key: str = ""
     strategy: Strategy | None = None
     deprecated_warning: str = ""
+    conversion: Conversion | None = None
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -183,6 +204,8 @@ class KindRegistry:
     changes: int = 0
     _by_path: dict[tuple[str, str, str], ServedKind] = field(default_factory=dict)
     _groups: dict[str, int] = field(default_factory=dict)
+    converting: bool = False
+    """Whether a kind has a conversion webhook."""
 
     def add(self, *kinds: ServedKind) -> None:
         """Serve these kinds. One with the same group, version and plural is replaced."""
@@ -190,6 +213,7 @@ class KindRegistry:
             resource = kind.resource
             self._by_path[resource.group, resource.version, resource.plural] = kind
             self._groups.setdefault(resource.group, len(self._groups))
+            self.converting = self.converting or kind.conversion is not None
         self.changes += 1
 
     def remove_crd(self, crd_name: str) -> None:
@@ -199,6 +223,7 @@ class KindRegistry:
             del self._by_path[path]
         if removed:
             self.changes += 1
+            self.converting = any(kind.conversion is not None for kind in self)
 
     def find(self, group: str, version: str, plural: str) -> ServedKind | None:
         """The kind with this group, version and plural."""

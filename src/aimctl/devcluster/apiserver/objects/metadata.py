@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.apiserver.objects.kinds import NameRule
 
-__all__ = ["ANNOTATIONS_LIMIT", "created_errors", "shape_errors", "updated_errors"]
+__all__ = [
+    "ANNOTATIONS_LIMIT",
+    "annotation_errors",
+    "created_errors",
+    "label_errors",
+    "shape_errors",
+    "updated_errors",
+]
 
 ANNOTATIONS_LIMIT = 256 * 1024
 """Total bytes of all keys and values (``TotalAnnotationSizeLimitB``)."""
@@ -149,24 +156,32 @@ def updated_errors(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Field
 
 
 def _common_errors(metadata: Mapping[str, Any]) -> Iterator[FieldError]:
-    for key, value in (metadata.get("labels") or {}).items():
+    yield from label_errors(metadata.get("labels") or {})
+    yield from annotation_errors(metadata.get("annotations") or {})
+    yield from _owner_errors(metadata.get("ownerReferences") or ())
+
+
+def label_errors(labels: Mapping[str, str]) -> Iterator[FieldError]:
+    """The errors of labels."""
+    for key, value in labels.items():
         for text in names.qualified_name_errors(key):
             yield _invalid("metadata.labels", key, text)
         for text in names.label_value_errors(value or ""):
             yield _invalid("metadata.labels", value, text)
+
+
+def annotation_errors(
+    annotations: Mapping[str, str], path: str = "metadata.annotations"
+) -> Iterator[FieldError]:
+    """The errors of annotations."""
     total = 0
-    for key, value in (metadata.get("annotations") or {}).items():
+    for key, value in annotations.items():
         for text in names.qualified_name_errors(key.lower()):
-            yield _invalid("metadata.annotations", key, text)
+            yield _invalid(path, key, text)
         total += len(key.encode()) + len((value or "").encode())
     if total > ANNOTATIONS_LIMIT:
-        yield FieldError(
-            "FieldValueTooLong",
-            "metadata.annotations",
-            OMITTED,
-            f"may not be more than {ANNOTATIONS_LIMIT} bytes",
-        )
-    yield from _owner_errors(metadata.get("ownerReferences") or ())
+        text = f"may not be more than {ANNOTATIONS_LIMIT} bytes"
+        yield FieldError("FieldValueTooLong", path, OMITTED, text)
 
 
 def _owner_errors(references: Any) -> Iterator[FieldError]:

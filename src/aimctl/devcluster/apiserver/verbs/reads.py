@@ -31,7 +31,7 @@ from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.apiserver.wire.rendering import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
     from aimctl.devcluster.apiserver.wire.requests import Query
@@ -194,9 +194,23 @@ def read_one(
 
 
 def list_page(
-    storage: Storage, collection: Collection, prefix: str, options: ListOptions, *, as_of: int | None = None
+    storage: Storage,
+    collection: Collection,
+    prefix: str,
+    options: ListOptions,
+    *,
+    as_of: int | None = None,
+    convert: Callable[[Iterable[Record]], Iterable[Record]] | None = None,
 ) -> Page:
-    """Read one page of a list. ``as_of`` is that of :func:`read_one`.
+    """Read one page of a list.
+
+    Args:
+        storage: the storage.
+        collection: the kind's objects.
+        prefix: of the keys to list; "" for all.
+        options: of the request.
+        as_of: that of :func:`read_one`.
+        convert: returns records in the version of the request, to which selectors apply; None if they are.
 
     Raises:
         StatusError: 400 for an invalid token, 410, 504.
@@ -224,7 +238,8 @@ def list_page(
         version, exact = as_of, True
     if exact and version < collection.compacted:
         raise statuses.expired(_LIST_EXPIRED)
-    found = _state_at(collection, version if exact else storage.version, prefix, start)
+    records, total = _state_at(collection, version if exact else storage.version, prefix, start)
+    found = (records if convert is None else convert(records), total)
     return _page_of(found, options, version, prefix)
 
 

@@ -20,13 +20,15 @@ from aimctl.devcluster.apiserver.wire.rendering import encode
 from aimctl.devcluster.storage.records import Record, encode_object
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
     from aimctl.devcluster.apiserver.verbs.reads import ListOptions
     from aimctl.devcluster.apiserver.wire.rendering import Renderer
     from aimctl.devcluster.storage.history import Collection
     from aimctl.devcluster.storage.records import Change
     from aimctl.devcluster.storage.store import Storage
+
+    Convert = Callable[[Iterable[Record]], Awaitable[list[Record]]]
 
 __all__ = ["BOOKMARK_SECONDS", "FIRST_TIMEOUT_SECONDS", "error_line", "open_watch"]
 
@@ -57,6 +59,7 @@ def open_watch(
     *,
     timeout_seconds: float,
     bookmark_seconds: float = BOOKMARK_SECONDS,
+    convert: Convert | None = None,
 ) -> AsyncGenerator[bytes]:
     """Open a watch.
 
@@ -69,6 +72,8 @@ def open_watch(
         renderer: encodes the events.
         timeout_seconds: duration of the stream, on the clock of the event loop.
         bookmark_seconds: period of the bookmarks.
+        convert: returns records in the version of the request, to which selectors apply; None if they are. Its
+            StatusError becomes an ERROR event, the last one.
 
     Returns:
         The body of the stream: each item has one or more complete lines. A reader that stops early must call
@@ -79,7 +84,8 @@ def open_watch(
     start = version
     if version == 0 or options.send_initial_events:
         if options.send_initial_events is not False:
-            initial = [each for each in collection.scan(prefix) if options.selectors.matches(each)]
+            selects = options.selectors.matches if convert is None else _everything
+            initial = [each for each in collection.scan(prefix) if selects(each)]
         start = storage.version
     elif version < collection.compacted:
         return _refused(too_old(version, collection.compacted))
@@ -92,8 +98,13 @@ def open_watch(
         position=collection.position_after(start),
         ends=asyncio.get_running_loop().time() + timeout_seconds,
         bookmark_seconds=bookmark_seconds,
+        convert=convert,
     )
     return stream.run(initial, start)
+
+
+def _everything(_: Record) -> bool:
+    return True
 
 
 async def _refused(error: statuses.StatusError) -> AsyncGenerator[bytes]:
@@ -113,6 +124,7 @@ class _Watch:
         position: of the first event to send.
         ends: when the stream ends, in seconds of the event loop's clock.
         bookmark_seconds: period of the bookmarks.
+        convert: see :func:`open_watch`.
     """
 
     def __init__(
@@ -126,6 +138,7 @@ class _Watch:
         position: int,
         ends: float,
         bookmark_seconds: float,
+        convert: Convert | None,
     ) -> None:
         self._storage = storage
         self._collection = collection
@@ -137,6 +150,7 @@ class _Watch:
         self._position = position
         self._ends = ends
         self._bookmark_seconds = bookmark_seconds
+        self._convert = convert
 
     async def run(self, initial: list[Record], version: int) -> AsyncGenerator[bytes]:
         loop = asyncio.get_running_loop()
@@ -144,6 +158,10 @@ class _Watch:
         next_bookmark = loop.time() + self._bookmark_seconds
         self._collection.wakers[self._waker] = None
         try:
+            if self._convert is not None:
+                initial = [
+                    each for each in await self._convert(initial) if self._options.selectors.matches(each)
+                ]
             for at in range(0, len(initial), _BATCH_OBJECTS):
                 batch = initial[at : at + _BATCH_OBJECTS]
                 yield b"".join(self._renderer.event("ADDED", record) for record in batch)
@@ -154,7 +172,7 @@ class _Watch:
                 self._waker.clear()
                 if self._position < self._collection.dropped:
                     return
-                lines = self._pending()
+                lines = self._pending() if self._convert is None else await self._converted(self._convert)
                 if lines:
                     yield lines
                     continue
@@ -166,6 +184,8 @@ class _Watch:
                 if over:
                     return
                 await self._wait(min(self._ends, next_bookmark) if bookmarks else self._ends)
+        except statuses.StatusError as error:  # of a conversion
+            yield error_line(error)
         finally:
             self._collection.wakers.pop(self._waker, None)
 
@@ -193,6 +213,20 @@ class _Watch:
                 if size >= _BATCH_BYTES:
                     break
         return b"".join(lines)
+
+    async def _converted(self, convert: Convert) -> bytes:
+        """The next lines, whose records are converted first."""
+        changes = self._collection.since(self._position)[:_BATCH_OBJECTS]
+        self._position += len(changes)
+        changes = [change for change in changes if change.record.key.startswith(self._prefix)]
+        records = await convert(change.record for change in changes)
+        previous = iter(await convert(change.previous for change in changes if change.previous is not None))
+        return b"".join(
+            self._line(
+                change._replace(record=record, previous=None if change.previous is None else next(previous))
+            )
+            for change, record in zip(changes, records, strict=True)
+        )
 
     def _line(self, change: Change) -> bytes:
         record, previous = change.record, change.previous

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 from aimctl.devcluster.storage.records import Record, object_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
     from aimctl.devcluster.apiserver.verbs.bodies import FieldValidation
 
-__all__ = ["Admission", "AdmissionWebhooks", "Target", "WriteOptions", "Written"]
+__all__ = ["Admission", "AdmissionWebhooks", "Target", "VersionConversions", "WriteOptions", "Written"]
 
 
 @final
@@ -98,4 +98,32 @@ class AdmissionWebhooks(Protocol):
 
     def delete(self, kind: ServedKind, old: Mapping[str, Any], *, named: bool, dry_run: bool) -> None:
         """Handle a deletion of an object that the request names, or of one of a collection."""
+        ...
+
+
+class VersionConversions(Protocol):
+    """Converts objects between versions. Each method may raise StatusError, or end the write to repeat it."""
+
+    def stored(self, kind: ServedKind, obj: dict[str, Any]) -> dict[str, Any]:
+        """A written object in the storage version of the kind. May change ``obj``."""
+        ...
+
+    def expect(self, kind: ServedKind, stored: dict[str, Any]) -> None:
+        """Prepare the conversion of an object that is going to be stored, for the response."""
+        ...
+
+    def object(self, kind: ServedKind, record: Record) -> dict[str, Any]:
+        """A decoded copy of a stored object in the version of the kind, for an update."""
+        ...
+
+    def record(self, kind: ServedKind, record: Record) -> Record:
+        """A stored object in the version of the kind."""
+        ...
+
+    def listed(self, kind: ServedKind, records: Iterable[Record]) -> list[Record]:
+        """Objects of a list in the version of the kind."""
+        ...
+
+    async def watched(self, kind: ServedKind, records: Iterable[Record]) -> list[Record]:
+        """Objects of a watch in the version of the kind."""
         ...

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
     from aimctl.devcluster.apiserver.verbs.deletion import Deletion
-    from aimctl.devcluster.apiserver.verbs.write_types import Admission, AdmissionWebhooks
+    from aimctl.devcluster.apiserver.verbs.write_types import Admission, AdmissionWebhooks, VersionConversions
     from aimctl.devcluster.storage.history import Collection
     from aimctl.devcluster.storage.store import Storage
     from aimctl.runtime.clock import Clock
@@ -78,6 +78,7 @@ class Writer:
         self._deletion = deletion
         self.admission: list[Admission] = []
         self.webhooks: AdmissionWebhooks | None = None
+        self.conversions: VersionConversions | None = None
 
     def collection(self, kind: ServedKind) -> Collection:
         """The collection of a kind."""
@@ -237,7 +238,7 @@ class Writer:
             applied=applied,
             internal=internal or subresource not in ("", "scale"),
         )
-        if new == old and _canonical(new) == _canonical(old):
+        if new == old and _canonical(new) == _canonical(old) and self._is_current(kind, record, new):
             return Written(record, warnings=warnings)
         return Written(self._replace_stored(kind, record, new, options), warnings=warnings)
 
@@ -255,8 +256,9 @@ class Writer:
         )
         if held or options.dry_run:
             return self._store(kind, collection, new, options)
+        # The response shows what was written. It is not stored, so a webhook does not convert it.
+        stored = new if kind.conversion is not None else self._stored(kind, new)
         self._storage.delete(collection, record)
-        stored = self._stored(kind, new)
         return Record(stored, encode_object(stored), record.version)
 
     def force(self, kind: ServedKind, new: dict[str, Any], options: WriteOptions) -> Record:
@@ -267,6 +269,8 @@ class Writer:
 
     def stored_form(self, kind: ServedKind, record: Record) -> dict[str, Any]:
         """A decoded copy of the object in the kind's version."""
+        if self.conversions is not None and kind.conversion is not None:
+            return self.conversions.object(kind, record)
         obj = record.object()
         if kind.rules.convert_out is not None:
             obj = kind.rules.convert_out(obj)
@@ -345,10 +349,26 @@ class Writer:
 
     def _stored(self, kind: ServedKind, obj: dict[str, Any]) -> dict[str, Any]:
         """The object in the stored version."""
+        if self.conversions is not None and kind.conversion is not None:
+            stored = self.conversions.stored(kind, obj)
+            self.conversions.expect(kind, stored)
+            return stored
         if kind.rules.convert_in is not None:
             return kind.rules.convert_in(obj)
         obj["apiVersion"] = kind.storage_version
         return obj
+
+    def _is_current(self, kind: ServedKind, record: Record, new: dict[str, Any]) -> bool:
+        """Whether a write without changes would store what is stored already.
+
+        It would not if the storage version has changed since the object was written, or if a webhook converts it to
+        something else.
+        """
+        if not kind.custom:
+            return True
+        if kind.conversion is None:
+            return record.raw.startswith(b'{"apiVersion":"%b"' % kind.storage_version.encode())
+        return _canonical(self._stored(kind, new)) == _canonical(record.object())
 
     def _store(
         self, kind: ServedKind, collection: Collection, new: dict[str, Any], options: WriteOptions

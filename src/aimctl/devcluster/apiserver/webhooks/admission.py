@@ -1,10 +1,5 @@
 """Sends writes to admission webhooks.
 
-A write is one step between two awaits, and webhooks are called over the network. So a write that meets a webhook
-without an answer ends with :class:`Pending` before anything is stored; the webhooks are called, and the request is
-handled again from its beginning, now with their answers. If the object was changed meanwhile, the answers do not fit,
-and the webhooks are called again, as the real server does when it repeats a write after a conflict.
-
 Contract:
     * Mutating webhooks are called one after the other, before the validation, with the results of those before them;
       one with ``reinvocationPolicy: IfNeeded`` again after a later one changed the object. Validating webhooks are
@@ -12,23 +7,19 @@ Contract:
     * Creations, updates and deletions of objects and writes of their status are sent, those of the cluster's own
       controllers too. Other subresources, and what the deletion of a namespace deletes, are not.
     * Without configurations a request costs the test of two mappings.
-
-Invariant: an exchange belongs to one request, and is only set while that request is handled.
+    * A write that needs answers ends with :class:`Pending` and is repeated, see ``exchange.py``.
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
-import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 
 from aimctl.devcluster.apiserver.apply.patches import PatchError, PatchTestFailed, json_patch
 from aimctl.devcluster.apiserver.verbs import bodies
-from aimctl.devcluster.apiserver.webhooks.calls import Caller
+from aimctl.devcluster.apiserver.webhooks.exchange import Pending
 from aimctl.devcluster.apiserver.webhooks.matching import Attributes, ConditionFailed, webhooks
 from aimctl.devcluster.apiserver.webhooks.reviews import (
     denied,
@@ -38,24 +29,21 @@ from aimctl.devcluster.apiserver.webhooks.reviews import (
     unsupported_patch,
 )
 from aimctl.devcluster.apiserver.wire import statuses
-from aimctl.devcluster.apiserver.wire.responses import status_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from aimctl.devcluster.apiserver.access import User
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
-    from aimctl.devcluster.apiserver.verbs.writes import Writer
+    from aimctl.devcluster.apiserver.webhooks.calls import Caller
+    from aimctl.devcluster.apiserver.webhooks.exchange import Exchange, Exchanges
     from aimctl.devcluster.apiserver.webhooks.matching import Operation, Webhook
     from aimctl.devcluster.apiserver.webhooks.reviews import Answer
     from aimctl.devcluster.apiserver.wire.requests import Query
-    from aimctl.devcluster.apiserver.wire.responses import ApiResponse
     from aimctl.devcluster.storage.history import Collection
 
-__all__ = ["Pending", "Webhooks"]
+__all__ = ["Webhooks"]
 
-_ROUNDS = 100
-"""Limit of the repetitions of one request, so that an object that changes all the time cannot keep it for ever."""
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 _UNSET_ON_CREATE = ("uid", "generation", "creationTimestamp")
 
@@ -68,27 +56,9 @@ class _Call:
     mutating: bool
     key: bytes
 
-
-class Pending(Exception):  # noqa: N818 - no error: the request is handled again
-    """A request needs the answers of webhooks; nothing was stored."""
-
-    def __init__(self, calls: list[_Call]) -> None:
-        super().__init__()
-        self.calls = calls
-
-
-@final
-@dataclass(slots=True)
-class _Exchange:
-    """The answers for one request. ``seed`` gives each repetition the same uid and generated name."""
-
-    user: User
-    query: Query
-    seed: int
-    dry_run: bool
-    named: bool = True
-    answers: dict[bytes, Answer] = field(default_factory=dict)
-    warnings: dict[str, None] = field(default_factory=dict)
+    async def send(self, caller: Caller, uid: str) -> Answer:
+        """Implements :meth:`WebhookCall.send`."""
+        return await caller.call(self.webhook, self.request, uid, mutating=self.mutating)
 
 
 @final
@@ -96,55 +66,35 @@ class Webhooks:
     """The webhooks of a server.
 
     Args:
-        writer: whose writes are sent.
+        exchanges: has the answers for the request that is being handled.
         mutating: the collection of MutatingWebhookConfigurations.
         validating: the collection of ValidatingWebhookConfigurations.
         namespaces: the collection of Namespaces, or None.
     """
 
     def __init__(
-        self, writer: Writer, mutating: Collection, validating: Collection, namespaces: Collection | None
+        self,
+        exchanges: Exchanges,
+        mutating: Collection,
+        validating: Collection,
+        namespaces: Collection | None,
     ) -> None:
-        self._writer = writer
+        self._exchanges = exchanges
         self._mutating, self._validating, self._namespaces = mutating, validating, namespaces
-        self._exchange: _Exchange | None = None
-        self._caller = Caller()
 
     @property
     def services(self) -> dict[tuple[str, str], str]:
         """The URLs of Services that webhooks refer to, by (namespace, name)."""
-        return self._caller.services
+        return self._exchanges.caller.services
+
+    @property
+    def _exchange(self) -> Exchange | None:
+        return self._exchanges.current
 
     @property
     def configured(self) -> bool:
         """Whether there is any configuration."""
         return bool(self._mutating.records or self._validating.records)
-
-    async def answered(self, respond: Callable[[], ApiResponse], user: User, query: Query) -> ApiResponse:
-        """The response to a write. ``respond`` handles the request, and is called until all answers are known."""
-        exchange = _Exchange(user, query, self._writer.rng.getrandbits(64), bool(query.all("dryRun")))
-        for _ in range(_ROUNDS):
-            rng = self._writer.rng
-            self._exchange, self._writer.rng = exchange, random.Random(exchange.seed)  # noqa: S311 - no secrets
-            try:
-                response = respond()
-            except Pending as pending:
-                calls = pending.calls
-            else:
-                return _with_warnings(response, exchange.warnings)
-            finally:
-                self._exchange, self._writer.rng = None, rng
-            uids = [str(uuid.UUID(int=rng.getrandbits(128), version=4)) for _ in calls]
-            answers = await asyncio.gather(
-                *(
-                    self._caller.call(call.webhook, call.request, uid, mutating=call.mutating)
-                    for call, uid in zip(calls, uids, strict=True)
-                )
-            )
-            for call, answer in zip(calls, answers, strict=True):
-                exchange.answers[call.key] = answer
-                exchange.warnings |= dict.fromkeys(answer.warnings)
-        return _too_many()
 
     # -- the hooks of the writer
 
@@ -281,9 +231,10 @@ class Webhooks:
     def _answer(self, call: _Call) -> Answer | None:
         """The answer to a call; None if it failed and failures are ignored. Raises Pending, StatusError."""
         exchange = self._exchange
-        answer = exchange.answers.get(call.key) if exchange is not None else None
-        if answer is None:
+        answer: Answer | None = exchange.answers.get(call.key) if exchange is not None else None
+        if exchange is None or answer is None:
             raise Pending([call])
+        exchange.warnings |= dict.fromkeys(answer.warnings)
         if answer.error:
             if call.webhook.ignores_failures:
                 return None
@@ -339,17 +290,3 @@ def _user_info(user: User) -> dict[str, Any]:
 
 def _encoded(value: Any) -> bytes:
     return msgspec.json.encode(value, order="sorted")
-
-
-def _with_warnings(response: ApiResponse, warnings: Mapping[str, None]) -> ApiResponse:
-    if not warnings:
-        return response
-    quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in warnings]
-    present = [response.headers["Warning"]] if "Warning" in response.headers else []
-    header = ", ".join([*present, *(f'299 - "{text}"' for text in quoted)])
-    return replace(response, headers={**response.headers, "Warning": header})
-
-
-def _too_many() -> ApiResponse:
-    text = "the object was changed each time while webhooks were called; please apply your changes again"
-    return status_response(statuses.status(409, "Conflict", text))

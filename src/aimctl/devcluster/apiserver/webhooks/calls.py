@@ -1,7 +1,7 @@
 """Calls a webhook over HTTP.
 
 Contract:
-    * A call never raises: what went wrong is in the answer, with the words of the real server for the common cases.
+    * A call never raises: it returns what went wrong, with the words of the real server for the common cases.
     * A webhook is called at its URL, or for a Service at the address in ``services``, with the name of the Service in
       its certificate. The embedded cluster has no network, so a Service without an address cannot be reached.
     * Certificates are verified with the ``caBundle``, or with the authorities of the system without one.
@@ -39,38 +39,43 @@ class Caller:
         self.services: dict[tuple[str, str], str] = {}
 
     async def call(self, webhook: Webhook, request: Mapping[str, Any], uid: str, *, mutating: bool) -> Answer:
-        """Send the review and return the answer."""
-        config = webhook.body.get("clientConfig") or {}
-        target = self._target(config)
-        if isinstance(target, Answer):
-            return target
-        url, shown, server_name = target
-        seconds = webhook.timeout_seconds
-        prefix = f'failed to call webhook: Post "{shown}?timeout={seconds}s": '
+        """Send an AdmissionReview and return the answer."""
+        body = msgspec.json.encode(review_of(request, uid))
+        found = await self.post(webhook.body.get("clientConfig") or {}, body, webhook.timeout_seconds)
+        if isinstance(found, str):
+            return Answer(error=f"failed to call webhook: {found}")
+        return parse_response(found, uid, mutating=mutating)
+
+    async def post(self, config: Mapping[str, Any], body: bytes, seconds: int) -> bytes | str:
+        """Send a review to the webhook of a ``clientConfig``; returns the body of the response, or what went wrong."""
+        url, shown, server_name = self._target(config)
+        prefix = f'Post "{shown}?timeout={seconds}s": '
+        if not url:
+            return (
+                f'Post "{shown}": service "{(config.get("service") or {}).get("name")}" has no address here'
+            )
         try:
             context = _context(config.get("caBundle"))
         except (binascii.Error, ssl.SSLError, ValueError) as error:
-            return Answer(error=f"failed to call webhook: unable to load root certificates: {error}")
-        body = msgspec.json.encode(review_of(request, uid))
+            return f"unable to load root certificates: {error}"
         try:
             async with asyncio.timeout(seconds):
                 status, content = await _post(f"{url}?timeout={seconds}s", body, context, server_name)
         except TimeoutError:
-            return Answer(error=f"{prefix}context deadline exceeded")
+            return f"{prefix}context deadline exceeded"
         except OSError as error:
-            return Answer(error=prefix + _explained(error))
+            return prefix + _explained(error)
         if status != 200:
             text = content[:512].decode(errors="replace").strip()
-            reason = (
+            return (
                 f'an error on the server ("{text}") has prevented the request from succeeding'
                 if status >= 500
                 else f"the server responded with {status}: {text}"
             )
-            return Answer(error=f"failed to call webhook: {reason}")
-        return parse_response(content, uid, mutating=mutating)
+        return content
 
-    def _target(self, config: Mapping[str, Any]) -> Answer | tuple[str, str, str | None]:
-        """The URL to call, the URL in messages, and the name in the certificate."""
+    def _target(self, config: Mapping[str, Any]) -> tuple[str, str, str | None]:
+        """The URL to call, "" without an address; the URL in messages; and the name in the certificate."""
         if config.get("url"):
             return config["url"], config["url"], None
         service = config.get("service") or {}
@@ -79,11 +84,7 @@ class Caller:
         host = f"{name}.{namespace}.svc"
         shown = f"https://{host}:{service.get('port') or 443}{path}"
         address = self.services.get((namespace, name))
-        if address is None:
-            return Answer(
-                error=f'failed to call webhook: Post "{shown}": service "{name}" has no address here'
-            )
-        return f"{address}{path}", shown, host
+        return f"{address}{path}" if address is not None else "", shown, host
 
 
 def _context(bundle: str | None) -> ssl.SSLContext:
