@@ -113,13 +113,14 @@ def test_every_pattern_takes_linear_time():
     } == {}
 
 
-REGISTRY_PATTERNS = [name for name in patterns() if name.startswith("domain.images.")]
-
-
-@pytest.mark.parametrize("name", REGISTRY_PATTERNS)
-def test_patterns_for_registries_take_linear_time(name):
-    pattern, search = patterns()[name]
-    assert grows_too_fast(pattern, search=search, length=90) is None
+def test_patterns_for_registries_take_linear_time():
+    found = {place: value for place, value in patterns().items() if place.startswith("domain.images.")}
+    assert len(found) > 5
+    assert {
+        place: text[:60]
+        for place, (pattern, search) in found.items()
+        if (text := grows_too_fast(pattern, search=search, length=90)) is not None
+    } == {}
 
 
 @pytest.mark.parametrize(
