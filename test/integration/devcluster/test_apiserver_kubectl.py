@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,15 +14,10 @@ from aimctl.devcluster.apiserver.logs import LogKey
 from aimctl.devcluster.node.logs import ContainerLogs
 from aimctl.runtime.clock import LoopClock
 from support.apiserver import PODS, WIDGETS, crd, pod, until, widget
-from support.kubectl import Kubectl
+from support.kubectl import Kubectl, kubectl_binaries
+from support.proofs import variants
 
-BINARIES = sorted(
-    {
-        str(path)
-        for path in (shutil.which("kubectl"), Path(sys.executable).parent / "kubectl")
-        if path and Path(path).exists()
-    }
-)
+BINARIES = variants(kubectl_binaries())
 
 
 class Cluster:

@@ -6,8 +6,6 @@ Each test runs with every kubectl at hand: the machine's and the one from the te
 from __future__ import annotations
 
 import asyncio
-import shutil
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ import yaml
 
 from aimctl.devcluster.cluster import DevCluster
 from aimctl.runtime.clock import LoopClock
-from support.kubectl import Kubectl
+from support.kubectl import Kubectl, kubectl_binaries
+from support.proofs import variants
 
 GROUP = "things.example.com"
 API = f"{GROUP}/v1"
@@ -132,14 +131,7 @@ class AsyncKubectl:
         return done.stdout + done.stderr
 
 
-def binaries() -> list[str]:
-    beside = Path(sys.executable).parent / "kubectl"
-    return sorted(
-        {path for path in (shutil.which("kubectl"), str(beside) if beside.exists() else None) if path}
-    )
-
-
-@pytest_asyncio.fixture(params=binaries())
+@pytest_asyncio.fixture(params=variants(kubectl_binaries()))
 async def kubectl(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncKubectl]:
     async with DevCluster(clock=LoopClock(), controllers=False, crds=[CRD]) as cluster:
         await cluster.serve()

@@ -15,7 +15,7 @@ from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, R
 from aimctl.testing.virtualtime import virtual_time
 from support.derivations import FAST, TEAM, Derivations
 from support.operator import world
-from support.proofs import seeds
+from support.proofs import seeds, variants
 
 NAME = "base-ovr-99ad0cdb"
 CREATE = Match("create", "aimservicetemplates")
@@ -34,7 +34,7 @@ async def at_once(*coroutines):
 
 
 @pytest.mark.parametrize("seed", seeds(4))
-@pytest.mark.parametrize("delay", [0.0, 0.3, 3.0])
+@pytest.mark.parametrize("delay", variants([0.3, 0.0, 3.0]))
 @virtual_time
 async def test_services_created_at_the_same_time_share_one_template(seed, delay):
     async with world(seed=seed) as w:
@@ -255,14 +255,17 @@ async def test_a_template_whose_deletion_takes_long_is_derived_again_after_that(
 @pytest.mark.parametrize("match", [CREATE, PATCH, DELETE], ids=["create", "patch", "delete"])
 @pytest.mark.parametrize(
     "action",
-    [
-        Answer(500),
-        Answer(500, after_effect=True),
-        Answer(504, after_effect=True),
-        Answer(429),
-        Answer(409),
-        Refuse(),
-    ],
+    variants(
+        [
+            Answer(500, after_effect=True),
+            Answer(409),
+            Answer(500),
+            Answer(504, after_effect=True),
+            Answer(429),
+            Refuse(),
+        ],
+        quick=2,
+    ),
     ids=repr,
 )
 @virtual_time
@@ -346,7 +349,7 @@ async def test_the_owner_reference_of_a_service_that_only_a_lagging_cache_has_is
 # ---- crashes
 
 
-@pytest.mark.parametrize("moment", [0.05, 0.4, 0.9, 1.4])
+@pytest.mark.parametrize("moment", variants([0.4, 0.05, 0.9, 1.4]))
 @virtual_time
 async def test_the_next_manager_continues_after_a_crash_at_any_time(moment):
     async with world() as w:

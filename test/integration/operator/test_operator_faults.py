@@ -9,6 +9,7 @@ import pytest
 from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
+from support.proofs import variants
 
 CREATE_JOB = Match("create", "jobs")
 
@@ -23,7 +24,7 @@ async def ready_with_one_job_each(w, count, *, limit=3, seconds=300):
 # ---- creations without a clear response
 
 
-@pytest.mark.parametrize("code", [500, 503, 504])
+@pytest.mark.parametrize("code", variants([500, 503, 504]))
 @pytest.mark.parametrize("after_effect", [True, False], ids=["answer lost after", "refused before"])
 @virtual_time
 async def test_a_creation_whose_response_is_lost_keeps_its_slot_and_creates_one_job(code, after_effect):
@@ -58,7 +59,9 @@ async def test_creations_that_never_arrive_are_looked_up_and_repeated():
         await ready_with_one_job_each(w, 6, seconds=60)
 
 
-@pytest.mark.parametrize("action", [Answer(500), Answer(429), Answer(429, retry_after=5), Refuse()], ids=repr)
+@pytest.mark.parametrize(
+    "action", variants([Answer(500), Answer(429, retry_after=5), Answer(429), Refuse()], quick=2), ids=repr
+)
 @virtual_time
 async def test_a_server_that_accepts_no_creations_gets_few_requests_and_is_used_soon_after_it_recovers(
     action,
@@ -144,7 +147,7 @@ async def test_with_a_lagging_watch_of_pods_the_cause_of_a_failed_job_is_read():
         assert "RuntimeError" in w.condition("a", "team")["message"]
 
 
-@pytest.mark.parametrize("form", ["event", "status", "body"])
+@pytest.mark.parametrize("form", variants(["event", "status", "body"]))
 @virtual_time
 async def test_expired_watches_are_started_again_and_no_change_is_missed(form):
     async with world() as w:
@@ -175,7 +178,7 @@ async def test_watches_that_are_cut_within_a_line_lose_no_change():
 
 
 @pytest.mark.parametrize(
-    "action", [Answer(500, after_effect=True), Answer(500), Answer(429), Refuse()], ids=repr
+    "action", variants([Answer(500, after_effect=True), Answer(500), Answer(429), Refuse()]), ids=repr
 )
 @virtual_time
 async def test_failed_status_writes_are_repeated_and_no_result_is_lost(action):

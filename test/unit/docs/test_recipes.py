@@ -196,6 +196,7 @@ def test_a_recipe_changes_at_most_two_files_by_hand(recipe):
     assert all(path.startswith("src/aimctl/") for path in paths)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_works(recipe, tmp_path):
     shutil.copytree(
