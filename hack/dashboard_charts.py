@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 from dashboard_page import picture_of
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from aimctl.api.dashboard import ROWS, Panel
+from aimctl.api.dashboard import COLOURS, ROWS, Panel
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / ".bench" / "observe.json"
@@ -29,6 +29,8 @@ FOLDER = ROOT / "docs" / "images" / "dashboard"
 
 _COLUMNS = 24
 _MOST_SERIES = 8
+_WIDTH_INCHES, _PLOT_INCHES, _TITLE_INCHES, _TICKS_INCHES, _LEGEND_INCHES = 12.0, 1.8, 0.35, 0.45, 0.145
+_LABEL_INCHES, _MARGIN_INCHES = 0.55, 0.15
 _COLOURS = ("#2f6fb5", "#d9822b", "#3a9b5c", "#b8433f", "#7d5ba6", "#8a6d4b", "#c76bb0", "#5f6b76")
 _MANY_COLOURS = tuple(mpl.colormaps["tab20"].colors)
 _INK, _FAINT, _GRID = "#24292f", "#6e7781", "#e4e7eb"
@@ -61,17 +63,27 @@ def _lines(panels: Any) -> list[list[Panel]]:
 
 
 def _row(panels: Any, data: dict[str, Any]) -> Any:
+    """The figure of a row: every panel has a title above and its legend below, so the places are fixed in inches."""
     lines = _lines(panels)
-    figure = plt.figure(figsize=(12, 2.9 * len(lines)), layout="constrained")
-    grid = figure.add_gridspec(len(lines), _COLUMNS)
-    for number, line in enumerate(lines):
+    below = [
+        _LEGEND_INCHES * max(_legend_lines(panel, data) for panel in line) + _TICKS_INCHES for line in lines
+    ]
+    height = sum(_TITLE_INCHES + _PLOT_INCHES + legend for legend in below)
+    figure = plt.figure(figsize=(_WIDTH_INCHES, height))
+    top = height
+    for line, legend in zip(lines, below, strict=True):
         x = 0
+        bottom = top - _TITLE_INCHES - _PLOT_INCHES
         for panel in line:
-            axes = figure.add_subplot(grid[number, x : x + panel.width])
+            column = _WIDTH_INCHES / _COLUMNS
+            left, width = x * column + _LABEL_INCHES, panel.width * column - _LABEL_INCHES - _MARGIN_INCHES
+            place = (left / _WIDTH_INCHES, bottom / height, width / _WIDTH_INCHES, _PLOT_INCHES / height)
+            axes = figure.add_axes(place)
             series = _series(panel, data["panels"][panel.title])
             (_stat if panel.kind == "stat" else _draw)(axes, panel, series, data)
             axes.set_title(panel.title, loc="left", fontsize=9, fontweight="bold", color=_INK)
             x += panel.width
+        top = bottom - legend
     return figure
 
 
@@ -92,6 +104,17 @@ def _legend(text: str, labels: dict[str, str]) -> str:
     return re.sub(r"{{(\w+)}}", lambda key: labels.get(key[1], ""), text).strip()
 
 
+def _legend_columns(panel: Panel, series: list[Any]) -> int:
+    if panel.width <= 6 or max((len(name) for name, _ in series), default=0) > 32:
+        return 1
+    return 2 if panel.width <= 8 else 4
+
+
+def _legend_lines(panel: Panel, data: dict[str, Any]) -> int:
+    series = _series(panel, data["panels"][panel.title])
+    return -(-len(series) // _legend_columns(panel, series))
+
+
 def _draw(axes: Any, panel: Panel, series: list[Any], data: dict[str, Any]) -> None:
     began = data["began"]
     if panel.stacked:
@@ -101,12 +124,12 @@ def _draw(axes: Any, panel: Panel, series: list[Any], data: dict[str, Any]) -> N
             [at - began for at in times],
             values,
             labels=[name for name, _ in series],
-            colors=_COLOURS if len(series) <= len(_COLOURS) else _MANY_COLOURS,
+            colors=_colours(series),
             alpha=0.75,
             linewidth=0,
         )
     else:
-        for (name, points), colour in zip(series, _COLOURS, strict=False):
+        for (name, points), colour in zip(series, _colours(series), strict=True):
             axes.plot(*zip(*_with_gaps(points, began), strict=True), label=name, color=colour, linewidth=1.3)
     for at, _ in data["marks"][1:]:
         axes.axvline(at - began, color=_FAINT, linewidth=0.6, linestyle=":")
@@ -123,16 +146,18 @@ def _draw(axes: Any, panel: Panel, series: list[Any], data: dict[str, Any]) -> N
     axes.spines["bottom"].set_color(_GRID)
     axes.legend(
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.1),
-        ncols=1
-        if panel.width <= 6 or max(len(name) for name, _ in series) > 32
-        else 2
-        if panel.width <= 8
-        else 4,
+        bbox_to_anchor=(0.5, -0.12),
+        ncols=_legend_columns(panel, series),
         fontsize=6.5,
         frameon=False,
         handlelength=1.2,
     )
+
+
+def _colours(series: list[Any]) -> list[Any]:
+    """The colour of each series: that of its state, or the next of the others."""
+    others = iter(_COLOURS if len(series) <= len(_COLOURS) else _MANY_COLOURS)
+    return [COLOURS.get(name) or next(others) for name, _ in series]
 
 
 def _with_gaps(points: list[tuple[float, float]], began: float) -> list[tuple[float, float]]:

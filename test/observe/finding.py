@@ -59,7 +59,7 @@ CAUSES = {
 
 _FUNCTIONS = """\
 logs() {{ cat {logs}; }}
-debug() {{ curl -s "http://127.0.0.1:{port}/debug/$1"; }}
+debug() {{ curl -sk -H "Authorization: Bearer {token}" "https://127.0.0.1:{port}/debug/$1"; }}
 aimctl() {{ {python} -m aimctl.cli "$@"; }}
 """
 
@@ -80,6 +80,7 @@ async def find_cause(
     script = _FUNCTIONS.format(
         logs=" ".join(str(manager.log_file) for manager in managers),
         port=(leader or managers[0]).metrics_port,
+        token=managers[0].token,
         python=sys.executable,
     ) + "".join(re.findall(r"^```sh\n(.*?)^```", search, re.DOTALL | re.MULTILINE))
     for word, value in (("NAMESPACE", "team"), ("KIND", "configmap"), ("NAME", CAUSES[alert].name)):

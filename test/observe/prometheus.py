@@ -37,7 +37,7 @@ class Series(NamedTuple):
 
 
 class Prometheus:
-    """Scrapes targets every second. Use as an async context manager: leaving it ends the process.
+    """Scrapes targets every two seconds, and evaluates the rules every second. Use as an async context manager: leaving it ends the process.
 
     Args:
         binary: the program.
@@ -62,7 +62,7 @@ class Prometheus:
         (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": list(groups)}))
         job = {"job_name": "aimctl", "static_configs": [{"targets": list(targets)}], **scrape}
         config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"},
             "rule_files": [str(folder / "rules.yaml")],
             "scrape_configs": [job],
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from aimctl.api import kinds
 from aimctl.api.dashboard import RATE_INTERVAL, ROWS
@@ -58,6 +58,8 @@ _AWAY = [f"away-{number}" for number in range(8)]
 _REJECTED = 20
 _PER_SECOND = 20
 _RATE_SECONDS = 10
+_SEARCHES = 2
+"""Searches that run at once."""
 _READ_CONFIG = Match(verb="get", resource="configmaps", name="hangs-*")
 _WRITE_CONFIG = Match(verb="patch", resource="configmaps", name="rejects-*")
 _WATCH = Match(verb="watch", resource="aimclusterruntimeconfigs")
@@ -78,6 +80,7 @@ class Report:
         evidence: by alert, the output of the commands in its section of the runbook while the fault lasts.
         panels: by title of the panel, the series of each of its queries.
         marks: Unix time and name of each phase.
+        fired_at: by name, the Unix time at which an alert fired first.
     """
 
     began: float = 0.0
@@ -90,6 +93,7 @@ class Report:
     evidence: dict[str, str] = field(default_factory=dict)
     panels: dict[str, list[Sequence[Series]]] = field(default_factory=dict)
     marks: list[tuple[float, str]] = field(default_factory=list)
+    fired_at: dict[str, float] = field(default_factory=dict)
 
 
 async def play(stage: Stage) -> Report:
@@ -106,7 +110,7 @@ async def play(stage: Stage) -> Report:
         report.marks.append((time.time(), name))
         await phase(stage, report)
     report.ended = time.time()
-    report.fired = stage.fired
+    report.fired, report.fired_at = stage.fired, stage.fired_at
     for panel in (panel for panels in ROWS.values() for panel in panels):
         report.panels[panel.title] = [
             await stage.prometheus.series(
@@ -117,12 +121,35 @@ async def play(stage: Stage) -> Report:
     return report
 
 
-async def _all_fire(stage: Stage, report: Report, *alerts: str) -> None:
-    """Wait until the alerts fire, and look for the cause of each as the runbook says."""
-    for alert in alerts:
-        await stage.fires(alert, **EXPECTED[alert])
-        leader = await stage.leader()
-        report.evidence[alert] = await find_cause(alert, stage.managers, leader, stage.kubeconfig)
+class _Searches:
+    """Waits for alerts, and meanwhile looks for the causes of those that have fired, as the runbook says.
+
+    Leaving the context waits for the searches, so that they end before the faults do.
+    """
+
+    def __init__(self, stage: Stage, report: Report) -> None:
+        self._stage, self._report = stage, report
+        self._group = asyncio.TaskGroup()
+        self._slots = asyncio.Semaphore(_SEARCHES)
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._group.__aexit__(*error)
+
+    async def all_fire(self, *alerts: str) -> None:
+        """Wait until the alerts have fired, with the expected labels."""
+        for alert in alerts:
+            await self._stage.fires(alert, **EXPECTED[alert])
+            self._group.create_task(self._search(alert))
+
+    async def _search(self, alert: str) -> None:
+        stage = self._stage
+        async with self._slots:
+            leader = await stage.leader()
+            self._report.evidence[alert] = await find_cause(alert, stage.managers, leader, stage.kubeconfig)
 
 
 async def _healthy(stage: Stage, report: Report) -> None:
@@ -154,7 +181,8 @@ async def _code_fails(stage: Stage, report: Report) -> None:
     """
     await stage.disturb("blocks")
     await stage.disturb("loops")
-    await _all_fire(stage, report, "AimEventLoopBlocked", "AimHotLoop")
+    async with _Searches(stage, report) as searches:
+        await searches.all_fire("AimEventLoopBlocked", "AimHotLoop")
     await stage.calm("blocks")
     await stage.calm("loops")
 
@@ -179,26 +207,25 @@ async def _objects_fail(stage: Stage, report: Report) -> None:
     await stage.disturb("rejects", _REJECTED)
     await stage.disturb("hangs")
     await _create_templates(stage, "crashing", _CRASHING)
-    await _all_fire(stage, report, "AimStuckReconcile", "AimDiscoveryFails")
-    # The reads of absent images are in a longer range than those of silent registries, and each has to be the majority.
-    for name in _SILENT:
-        await stage.apply(kinds.MODELS, name, image=f"registry-{name}.example/model:1")
-    # The slots are free again.
-    await _create_templates(stage, "endless", _ENDLESS)
-    await _all_fire(
-        stage,
-        report,
-        "AimReconcileErrors",
-        "AimHubUnreachable",
-        "AimServicesUnhealthy",
-        "AimCertificateExpires",
-        "AimCacheStale",
-        "AimImageReadsFail",
-        "AimTemplatesUnhealthy",
-        "AimCachesUnhealthy",
-        "AimDiscoveryStarved",
-        "AimRegistryUnreachable",
-    )
+    async with _Searches(stage, report) as searches:
+        await searches.all_fire("AimStuckReconcile", "AimDiscoveryFails")
+        # The reads of absent images are in a longer range than those of silent registries, and each has to be the majority.
+        for name in _SILENT:
+            await stage.apply(kinds.MODELS, name, image=f"registry-{name}.example/model:1")
+        # The slots are free again.
+        await _create_templates(stage, "endless", _ENDLESS)
+        await searches.all_fire(
+            "AimReconcileErrors",
+            "AimHubUnreachable",
+            "AimServicesUnhealthy",
+            "AimCertificateExpires",
+            "AimCacheStale",
+            "AimImageReadsFail",
+            "AimTemplatesUnhealthy",
+            "AimCachesUnhealthy",
+            "AimDiscoveryStarved",
+            "AimRegistryUnreachable",
+        )
     for fault in active:
         faults.remove(fault)
     await stage.calm("rejects", _REJECTED)
@@ -238,7 +265,8 @@ async def _api_server_is_slow(stage: Stage, report: Report) -> None:
     ]
     creating = asyncio.get_running_loop().create_task(_create_models(stage))
     try:
-        await _all_fire(stage, report, "AimQueueAge", "AimBacklogGrows", "AimApiErrors")
+        async with _Searches(stage, report) as searches:
+            await searches.all_fire("AimQueueAge", "AimBacklogGrows", "AimApiErrors")
     finally:
         creating.cancel()
         await asyncio.wait([creating])
@@ -256,12 +284,15 @@ async def _create_models(stage: Stage) -> None:
 
 
 def _is_write(info: RequestInfo) -> bool:
-    return info.verb in {"create", "update", "patch", "delete"} and info.resource != "leases"
+    """A write of an object, but neither of a Lease nor a review: without a leader or a scrape there is nothing to see."""
+    kept = {"leases", "tokenreviews", "subjectaccessreviews"}
+    return info.verb in {"create", "update", "patch", "delete"} and info.resource not in kept
 
 
 async def _no_manager(stage: Stage, report: Report) -> None:
     await stage.stop_managers()
-    await _all_fire(stage, report, "AimNoLeader")
+    async with _Searches(stage, report) as searches:
+        await searches.all_fire("AimNoLeader")
 
 
 async def _recovered(stage: Stage, report: Report) -> None:

@@ -1,22 +1,25 @@
 """What is observed: the embedded cluster over sockets, two managers as processes, and a Prometheus that scrapes both.
 
-All pods of the cluster run in a tenth of their usual time. The client certificate of the managers is a file that a test
+The metrics are protected as in the manifests: Prometheus scrapes them with TLS and the token of a service account, as the
+shipped ServiceMonitor says. All pods of the cluster run in a tenth of their usual time. The client certificate of the managers is a file that a test
 replaces, as a tool that renews certificates does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import time
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import yaml
 
 from aimctl.devcluster import DevCluster
 from aimctl.devcluster.controllers.batch.job_tally import JobBackoff
-from aimctl.kubetypes.builtin import CONFIG_MAPS, NAMESPACES
+from aimctl.kubetypes.builtin import CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.errors import AlreadyExists
 from aimctl.simulation import Catalogue, RegistryFront, Simulation
@@ -28,15 +31,16 @@ from support.pki import CertificateAuthority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
 
     from aimctl.kubetypes import Resource
+    from aimctl.runtime.kube import Client
     from observe.prometheus import Firing
 
 __all__ = ["DISCOVERY_LIMIT", "QUIET_SECONDS", "TEAM", "Stage", "stage"]
 
 TEAM = "team"
 DISCOVERY_LIMIT = 2
+_MONITOR = Path(__file__).parents[2] / "config" / "prometheus" / "service-monitor.yaml"
 _PACE = 0.1
 _BOOKMARK_SECONDS = 2.0
 _POLL_SECONDS = 0.25
@@ -67,6 +71,8 @@ class Stage:
         self.kubeconfig = certificates / "kubeconfig"
         self.fired: dict[str, set[Firing]] = {}
         """By name, every alert that has fired, with its labels."""
+        self.fired_at: dict[str, float] = {}
+        """By name, the Unix time at which an alert fired first."""
 
     # ---- what users do
 
@@ -149,6 +155,7 @@ class Stage:
         while True:
             for one in await self.prometheus.firing():
                 self.fired.setdefault(one.name, set()).add(one)
+                self.fired_at.setdefault(one.name, time.time())
             await asyncio.sleep(_POLL_SECONDS)
 
     async def fires(self, alert: str, *, seconds: float = 60, **labels: str) -> None:
@@ -218,18 +225,22 @@ async def stage(binary: str, folder: Path, groups: Sequence[Mapping[str, Any]]) 
                 f"--discovery-limit={DISCOVERY_LIMIT}",
                 f"--registry-mirror=*={registry.endpoint.url}",
                 "--with=observe.disturbing:add_faults",
+                "--metrics-secure",
             )
             for name in ("manager-a", "manager-b")
         ]
+        token = await _token(client, "prometheus")
+        (folder / "token").write_text(token)
         try:
             prometheus = Prometheus(
                 binary,
                 folder,
                 targets=[f"127.0.0.1:{manager.metrics_port}" for manager in managers],
                 groups=groups,
-                scrape={},
+                scrape=scrape_settings(folder),
             )
             for manager in managers:
+                manager.token = token
                 manager.start()
                 await asyncio.to_thread(manager.wait_ready, 60)
             async with prometheus:
@@ -246,6 +257,27 @@ async def stage(binary: str, folder: Path, groups: Sequence[Mapping[str, Any]]) 
         finally:
             for manager in managers:
                 await asyncio.to_thread(manager.__exit__)
+
+
+def scrape_settings(folder: Path) -> dict[str, Any]:
+    """What the shipped ServiceMonitor means for a Prometheus whose token is in a file of the folder."""
+    (endpoint,) = yaml.safe_load(_MONITOR.read_text(encoding="utf-8"))["spec"]["endpoints"]
+    assert endpoint.keys() == {"port", "path", "interval", "scheme", "bearerTokenFile", "tlsConfig"}
+    return {
+        "scheme": endpoint["scheme"],
+        "metrics_path": endpoint["path"],
+        "tls_config": {"insecure_skip_verify": endpoint["tlsConfig"]["insecureSkipVerify"]},
+        "authorization": {"credentials_file": str(folder / "token")},
+    }
+
+
+async def _token(client: Client, account: str) -> str:
+    """A token of a new service account."""
+    await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": account, "namespace": TEAM}})
+    path = f"/api/v1/namespaces/{TEAM}/serviceaccounts/{account}/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    answer = await client.raw("POST", path, body=json.dumps(body).encode())
+    return str(json.loads(answer)["status"]["token"])
 
 
 def install_certificate(authority: CertificateAuthority, folder: Path, *, days: float) -> None:

@@ -46,7 +46,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
     made = asyncio.run(run())
     DATA.parent.mkdir(exist_ok=True)
-    DATA.write_text(json.dumps({name: getattr(made, name) for name in ("began", "ended", "marks", "panels")}))
+    DATA.write_text(
+        json.dumps({name: getattr(made, name) for name in ("began", "ended", "marks", "panels", "fired_at")})
+    )
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from support.forkserver import Spawned
 
 __all__ = ["ManagerProcess", "samples_of"]
+
+_UNVERIFIED = ssl._create_unverified_context()
+"""For the self-signed certificate of the metrics port."""
 
 
 def samples_of(text: str) -> dict[str, float]:
@@ -38,7 +42,10 @@ class ManagerProcess:
     Args:
         kubeconfig: the cluster.
         log: file that takes standard output and error; appended to, so that restarts share one.
-        flags: further flags of ``aimctl manager``.
+        flags: further flags of ``aimctl manager``. With ``--metrics-secure``, set :attr:`token` to read the metrics.
+
+    Attributes:
+        token: bearer token that is sent to the metrics port; "" for none.
     """
 
     def __init__(self, kubeconfig: Path, log: Path, *flags: str) -> None:
@@ -46,7 +53,9 @@ class ManagerProcess:
         self._ports = reserve_port(), reserve_port()
         self.metrics_port, self.probes_port = (port.number for port in self._ports)
         metrics, probes = self.metrics_port, self.probes_port
-        self._metrics_url = f"http://127.0.0.1:{metrics}/metrics"
+        scheme = "https" if "--metrics-secure" in flags else "http"
+        self._metrics_url = f"{scheme}://127.0.0.1:{metrics}/metrics"
+        self.token = ""
         self._ready_url = f"http://127.0.0.1:{probes}/readyz"
         self._arguments = [
             "manager",
@@ -114,8 +123,10 @@ class ManagerProcess:
 
     def page(self) -> str:
         """The page of metrics as text; "" when not up."""
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        request = urllib.request.Request(self._metrics_url, headers=headers)
         try:
-            with urllib.request.urlopen(self._metrics_url, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5, context=_UNVERIFIED) as answer:
                 return str(answer.read().decode())
         except (urllib.error.URLError, OSError):
             return ""

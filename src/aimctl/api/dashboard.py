@@ -18,13 +18,31 @@ from aimctl.api.deployment import LABELS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["DASHBOARD_LABEL", "RATE_INTERVAL", "ROWS", "Panel", "dashboard", "dashboard_config_map"]
+__all__ = [
+    "COLOURS",
+    "DASHBOARD_LABEL",
+    "RATE_INTERVAL",
+    "ROWS",
+    "Panel",
+    "dashboard",
+    "dashboard_config_map",
+]
 
 DASHBOARD_LABEL = {"grafana_dashboard": "1"}
 """By which the sidecar of Grafana's Helm chart finds dashboards."""
 
 RATE_INTERVAL = "$__rate_interval"
 """The variable of Grafana in the ranges of queries."""
+
+COLOURS: Mapping[str, str] = {
+    **dict.fromkeys(("Ready", "Running", "Available", "succeeded", "success"), "#3a9b5c"),
+    **dict.fromkeys(("Progressing", "Starting"), "#2f6fb5"),
+    "Pending": "#a3acb5",
+    "NotAvailable": "#7d5ba6",
+    **dict.fromkeys(("Degraded", "unreachable", "unavailable"), "#d9822b"),
+    **dict.fromkeys(("Failed", "failed", "error"), "#b8433f"),
+}
+"""Colours of series whose legend is the name of a state or a result."""
 
 _COLUMNS = 24
 _HEIGHT = 8
@@ -411,10 +429,20 @@ def _panel(panel: Panel) -> dict[str, Any]:
                 "min": 0,
                 **({"custom": custom} if panel.kind == "timeseries" else {}),
             },
-            "overrides": [],
+            "overrides": [_override(*item) for item in COLOURS.items()] if _has_states(panel) else [],
         },
         "targets": [
             {"refId": chr(ord("A") + index), "datasource": source, "expr": expr, "legendFormat": legend}
             for index, (expr, legend) in enumerate(panel.queries)
         ],
     }
+
+
+def _has_states(panel: Panel) -> bool:
+    return any(legend in {"{{status}}", "{{result}}"} for _, legend in panel.queries)
+
+
+def _override(name: str, colour: str) -> dict[str, Any]:
+    """The colour of the series with this legend."""
+    value = {"mode": "fixed", "fixedColor": colour}
+    return {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "color", "value": value}]}
