@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -94,3 +95,34 @@ def test_the_final_view_names_deviating_missing_and_unexpected_objects(demo):
     assert "AIMService ml-serving/chat is absent, and should be Running Running" in text
     assert "AIMService ml-serving/tutor is Failed Broken, and should be Running Running" in text
     assert "AIMService ml-serving/more is Running Running, and should not exist" in text
+
+
+def test_a_frame_of_the_recording_has_the_numbers_of_the_live_view_and_loads_nothing(demo):
+    _, states = demo
+    picture = importlib.import_module("demo_picture")
+    frame = picture.frame_of(finished(states), 31.0, 7)
+    assert (
+        "".join(re.findall(r">([^<]*)</text>", frame))
+        .replace("&#160;", " ")
+        .count("62 of 62 as expected, 31 s")
+        == 1
+    )
+    assert "url(http" not in frame
+    assert "@font-face" not in frame
+
+
+def test_the_recording_shows_every_frame_and_ends_with_the_last(demo):
+    picture = importlib.import_module("demo_picture")
+    frames = [f'<svg viewBox="0 0 1 1">frame {number}</svg>' for number in range(40)]
+    chosen = picture.chosen(frames)
+    assert len(chosen) == picture.MOMENTS + 1
+    assert chosen[-1] == frames[-1]
+    whole = picture.animation(chosen)
+    assert [whole.count(one) for one in chosen] == [1] * len(chosen)
+    assert f".show{picture.MOMENTS} {{ visibility: visible }} }}" in whole
+
+
+def test_the_recording_in_the_repository_is_of_a_run_that_succeeded():
+    text = (ROOT / "docs/images/demo.svg").read_text(encoding="utf-8").replace("&#160;", " ")
+    assert "62 of 62 as expected" in text
+    assert "url(http" not in text
