@@ -4,7 +4,8 @@ Contract:
     * Headings have the anchors that GitHub gives them, so that one link is correct in both places.
     * CONTRIBUTING.md, CHANGELOG.md and SECURITY.md of the root are pages of the site. Other files of the repository
       that a page links to are copied as text to `source/`.
-    * Lists are indented as Python-Markdown expects; GitHub accepts less.
+    * Lists are indented as Python-Markdown expects; GitHub accepts less. Vertical bars in the code of a table are not
+      escaped.
     * Mermaid diagrams become SVG when the site is built. A diagram that cannot be drawn ends the build.
     * The pages in `docs/` are never changed.
 """
@@ -29,6 +30,7 @@ SOURCE = "source"
 _LINK = re.compile(r"(?<=\]\()([^()\s#]+)(?=[)#])")
 _FENCE = re.compile(r"^( *)(```+)(.*)$")
 _ITEM = re.compile(r"^( *)([-*+]|\d+[.)])( +)(\S.*)$")
+_CODE = re.compile(r"`[^`\n]+`")
 _DIAGRAM = re.compile(r"^( *)```mermaid\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
 
@@ -63,8 +65,15 @@ def nested(text: str) -> str:
             continue
         opened = _FENCE.match(line)
         fence = opened[2] if opened else ""
-        done.append(_moved(line, columns))
+        done.append(_moved(_unescaped(line), columns))
     return "\n".join(done) + "\n"
+
+
+def _unescaped(line: str) -> str:
+    """A row of a table without the escapes in its code."""
+    return (
+        _CODE.sub(lambda code: code[0].replace("\\|", "|"), line) if line.lstrip().startswith("|") else line
+    )
 
 
 def _moved(line: str, columns: list[int]) -> str:

@@ -73,10 +73,19 @@ def test_the_readme_fits_on_one_screen():
         ("* a\n\nb\n", "* a\n\nb\n"),
         ("    code - a\n    - b\n", "    code - a\n    - b\n"),
         ("```yaml\n- a\n  - b\n```\n", "```yaml\n- a\n  - b\n```\n"),
+        ("| `a \\| b` | c \\| d |\n", "| `a | b` | c \\| d |\n"),
     ],
-    ids=["after a paragraph", "nested", "code in an item", "end of a list", "indented code", "fenced code"],
+    ids=[
+        "after a paragraph",
+        "nested",
+        "code in an item",
+        "end of a list",
+        "indented code",
+        "fenced code",
+        "bar in the code of a table",
+    ],
 )
-def test_lists_are_indented_for_python_markdown(text, prepared):
+def test_lists_and_tables_are_written_for_python_markdown(text, prepared):
     assert HOOKS.nested(text) == prepared
 
 
