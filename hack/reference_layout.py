@@ -42,6 +42,7 @@ PAGES = (
         "A complete operator in one call, its flags, its extensions, and the checks before its start.",
         {
             "Run a program": "aimctl.runtime.program aimctl.runtime.program.run aimctl.runtime.program.options",
+            "Traces": "aimctl.runtime.tracing aimctl.runtime.program.traces",
             "Extensions": "aimctl.runtime.program.extensions",
             "Checks before the start": "aimctl.runtime.program.preflight",
             "Manifests": "aimctl.runtime.program.manifests",

@@ -78,6 +78,7 @@ _EXPORTS: Mapping[str, str] = {
         any_of changed classify current_reconcile_id generation_changed label_selector labels_changed not_
         objects_of resource_version_changed
     """,
+    "aimctl.runtime.tracing": "TraceSpan Tracer",
     "aimctl.runtime.writing": "APPLIED_PREFIX Applied create_or_apply read_modify_write retry_on_conflict",
     "aimctl.runtime.manager": """
         Check ClusterCheck EVENT_PERMISSIONS Elector EventRecorder GraceExceeded LEADER_ELECTION_PERMISSIONS

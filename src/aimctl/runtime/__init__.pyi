@@ -294,6 +294,8 @@ from aimctl.runtime.queue import QueueSnapshot as QueueSnapshot
 from aimctl.runtime.queue import RateLimiter as RateLimiter
 from aimctl.runtime.queue import WorkQueue as WorkQueue
 from aimctl.runtime.queue import exponential_delay as exponential_delay
+from aimctl.runtime.tracing import Tracer as Tracer
+from aimctl.runtime.tracing import TraceSpan as TraceSpan
 from aimctl.runtime.writing import APPLIED_PREFIX as APPLIED_PREFIX
 from aimctl.runtime.writing import Applied as Applied
 from aimctl.runtime.writing import create_or_apply as create_or_apply
@@ -520,6 +522,8 @@ __all__ = [
     "TokenFile",
     "TooLarge",
     "TooManyRequests",
+    "TraceSpan",
+    "Tracer",
     "Transport",
     "Unauthorized",
     "UndeclaredKind",

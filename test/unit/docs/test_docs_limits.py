@@ -56,7 +56,7 @@ def test_every_row_has_a_reason_and_an_alternative():
     assert [row for row in rows if len(row) != 3 or not all(row)] == []
 
 
-@pytest.mark.parametrize("word", ["webhook", "exec", "attach", "forward", "collection", "socks", "trac"])
+@pytest.mark.parametrize("word", ["webhook", "exec", "attach", "forward", "collection", "socks"])
 def test_no_public_name_has_a_feature_that_is_listed_as_missing(word):
     names = {*aimctl.runtime.__all__, *dir(Client), *dir(Manager)}
     assert [name for name in names if re.search(rf"(^|_){word}", name.lower())] == []

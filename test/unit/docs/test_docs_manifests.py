@@ -18,6 +18,7 @@ FRAGMENTS = {
     ("docs/embedded-cluster.md", "images"): "a catalogue, which test_docs_snippets.py reads",
     ("docs/installing.md", "patches"): "patches of kustomize, which test/install applies",
     ("docs/installing.md", "scrape_configs"): "a configuration of Prometheus",
+    ("docs/operating.md", "env"): "the variables that test_traces.py sets",
     ("docs/security.md", "spec"): "the spec of an AIMClusterRuntimeConfig, see below",
 }
 """Blocks that are no objects, by page and first key, and where they are checked instead."""

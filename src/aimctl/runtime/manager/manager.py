@@ -37,6 +37,7 @@ from aimctl.runtime.manager.removal import remove_controller
 from aimctl.runtime.manager.requirements import Requirements
 from aimctl.runtime.manager.serving.endpoints import Endpoints, protection_of
 from aimctl.runtime.manager.watchdog import LoopWatchdog
+from aimctl.runtime.tracing import TracedTransport, traced
 
 if TYPE_CHECKING:
     import asyncio
@@ -116,6 +117,9 @@ class Manager:
             CollectorRegistry() if registry is None else registry
         )
 
+        tracer = self.options.tracer
+        if tracer is not None and not isinstance(connection, Client):
+            connection = TracedTransport(connection, tracer)
         bare = connection if isinstance(connection, Client) else Client(connection, clock=clock)
         self.api_reader: Client = bare.with_(field_manager=self.options.name, write_guard=None)
         self.elector: Elector | None = (
@@ -291,10 +295,13 @@ class Manager:
             own, primary = sources_of_kinds(self.cache, for_, owns=owns, predicates=predicates, reads=reads)
         except ValueError as error:
             raise ValueError(f"controller {name!r}: {error}") from error
+        kind = kind or (primary.resource.kind if primary else "")
+        if self.options.tracer is not None:
+            reconciler = traced(reconciler, self.options.tracer, controller=name, kind=kind)
         controller = Controller(
             name,
             reconciler,
-            kind=kind or (primary.resource.kind if primary else ""),
+            kind=kind,
             sources=[*own, *sources],
             clock=self.clock,
             rng=self.rng,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache import ReflectorOptions
     from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
     from aimctl.runtime.manager.serving.secure.options import SecureServing
+    from aimctl.runtime.tracing import Tracer
 
 __all__ = ["ManagerOptions"]
 
@@ -43,6 +44,8 @@ class ManagerOptions:
         reflector: timeouts and back-off of lists and watches; None for the defaults.
         freeze_after_sync: exclude the objects that exist at the first sync from garbage collection. It affects the
             whole process, so the program decides.
+        tracer: creates a span of OpenTelemetry for each reconcile of a controller that :meth:`Manager.controller` adds,
+            and for each API call if the manager gets a transport, not a client. None for no traces.
     """
 
     leader_election: LeaderElectionOptions | None = None
@@ -60,6 +63,7 @@ class ManagerOptions:
     resync_seconds: float | None = None
     reflector: ReflectorOptions | None = None
     freeze_after_sync: bool = False
+    tracer: Tracer | None = None
 
     def __post_init__(self) -> None:
         """Check the values.

@@ -15,6 +15,8 @@ import gc
 import inspect
 import os
 import sys
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import structlog
@@ -41,11 +43,13 @@ from aimctl.runtime.manager.logs import log_uncaught
 from aimctl.runtime.program.manifests import program_manifests
 from aimctl.runtime.program.options import RunOptions, parse_options
 from aimctl.runtime.program.preflight import NotInstalled, check_requirements, rights_of
+from aimctl.runtime.program.traces import start_traces
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
     from aimctl.runtime.kube import ConnectionInfo
+    from aimctl.runtime.tracing import Tracer
 
 __all__ = ["GC_THRESHOLD", "CannotRun", "Setup", "new_event_loop", "run", "run_manager"]
 
@@ -119,7 +123,7 @@ async def run_manager(
     Args:
         options: of the process; logging is left to the caller.
         setups: add controllers to the manager.
-        environ: for the search of the kubeconfig; None for the environment of this process.
+        environ: for the search of the kubeconfig and for traces; None for the environment of this process.
         check: called with the manager before it starts; None for the checks of :func:`check_requirements`.
 
     Raises:
@@ -127,10 +131,11 @@ async def run_manager(
         Exception: an error of a setup function, of ``check``, or a programming error of a runnable.
     """
     clock = LoopClock()
+    variables = os.environ if environ is None else environ
     try:
         connection = await load_connection(
             options.kubeconfig,
-            environ=os.environ if environ is None else environ,
+            environ=variables,
             clock=clock,
             context=options.context,
         )
@@ -138,11 +143,17 @@ async def run_manager(
         raise CannotRun(str(error)) from error
     metrics = RuntimeMetrics(CollectorRegistry(), process=True)
     with stop_on_signals() as stop:
-        async with HttpTransport(connection, clock=clock, observer=metrics) as transport:
+        async with (
+            HttpTransport(connection, clock=clock, observer=metrics) as transport,
+            _traces(options.name, variables) as tracer,
+        ):
             metrics.certificates.add("client", lambda: transport.client_certificate)
             try:
                 manager = Manager(
-                    transport, clock=clock, metrics=metrics, options=_manager_options(options, connection)
+                    transport,
+                    clock=clock,
+                    metrics=metrics,
+                    options=replace(_manager_options(options, connection), tracer=tracer),
                 )
             except ConfigurationError as error:
                 raise CannotRun(_with_flags(error)) from error
@@ -171,6 +182,21 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
+
+
+@asynccontextmanager
+async def _traces(name: str, environ: Mapping[str, str]) -> AsyncIterator[Tracer | None]:
+    try:
+        traces = start_traces(name, environ)
+    except ConfigurationError as error:
+        raise CannotRun(str(error)) from error
+    if traces is None:
+        yield None
+        return
+    try:
+        yield traces.tracer
+    finally:
+        await traces.aclose()
 
 
 def _call(setup: Setup, manager: Manager) -> None:
