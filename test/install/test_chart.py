@@ -174,6 +174,32 @@ def test_crds_that_are_not_kept_have_no_annotation(helm: Helm) -> None:
     assert found == generated()
 
 
+def test_metrics_can_be_plain_or_have_a_certificate(helm: Helm) -> None:
+    monitor = ("ServiceMonitor", "kaiwo-system", "aimctl-manager")
+    service = ("Service", "kaiwo-system", "aimctl-manager-metrics")
+    prometheus = {"serviceMonitor": True}
+
+    plain = rendered(helm, metrics={"secure": False}, prometheus=prometheus)
+    (container,) = pod(plain)["containers"]
+    assert "--metrics-bind-address=:8080" in container["args"]
+    assert "--metrics-secure" not in container["args"]
+    assert container["ports"][0]["containerPort"] == plain[service]["spec"]["ports"][0]["port"] == 8080
+    assert plain[service]["metadata"]["annotations"]["prometheus.io/scheme"] == "http"
+    assert plain[monitor]["spec"]["endpoints"] == [{"port": "metrics", "path": "/metrics", "interval": "30s"}]
+    assert not [key for key in plain if key[2].startswith("aimctl-metrics-")]
+
+    secret = {"certificateSecret": "aimctl-metrics"}
+    secure = rendered(helm, metrics=secret, prometheus=prometheus)
+    (container,) = pod(secure)["containers"]
+    (mount,) = container["volumeMounts"]
+    assert f"--metrics-cert-dir={mount['mountPath']}" in container["args"]
+    assert pod(secure)["volumes"] == [{"name": mount["name"], "secret": {"secretName": "aimctl-metrics"}}]
+    assert secure[monitor]["spec"]["endpoints"][0]["tlsConfig"] == {
+        "ca": {"secret": {"name": "aimctl-metrics", "key": "ca.crt"}},
+        "serverName": "aimctl-manager-metrics.kaiwo-system.svc",
+    }
+
+
 def test_without_peers_the_policy_admits_no_client(helm: Helm) -> None:
     """An empty list of peers in a rule would admit every client."""
     policy = rendered(helm, networkPolicy={"metricsFrom": []})[

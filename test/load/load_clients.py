@@ -6,15 +6,18 @@ It speaks JSON lines:
     clients: ``{"scrapes": n, "statuses": {..}, "bytes": b, ...}``  what happened since ``begin``
     run:     closes the input  end
 
-Idle clients connect, half of them with a TLS handshake, and send nothing. Half of the slow clients send a request byte by
-byte, the others send requests with a valid token, and do not read the responses. A client whose connection is closed
-connects again after a second. Scrapers keep their connections, as Prometheus does, and send the next request at once.
+The clients have a low priority, because their CPU time would not be that of the manager's node: they are to load the
+manager, not the machine. Idle clients connect, half of them with a TLS handshake, and send nothing. Half of the slow clients send a request byte by
+byte, the others send requests with a valid token, and do not read the responses. Clients start within the first seconds,
+scrapers first, and one whose connection is closed connects again. Scrapers keep their connections, as Prometheus does, and
+send the next request at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import socket
 import ssl
 import sys
@@ -28,8 +31,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 from measure import percentile, read_commands, say
 
 SCRAPERS, IDLE, SLOW = 10, 500, 200
-AGAIN_SECONDS = 1.0
+SCRAPE_AGAIN_SECONDS, AGAIN_SECONDS = 0.5, 2.0
+"""Time after which a client whose connection was closed connects again."""
+
 _SMALL_BUFFER = 4096
+_NICE = 10
 
 
 def unverified() -> ssl.SSLContext:
@@ -62,18 +68,26 @@ class Clients:
     def begin(self) -> None:
         """Start all clients."""
         kinds: list[tuple[int, Callable[[], Awaitable[None]]]] = [
-            (SCRAPERS, self._scrape),
             (IDLE // 2, lambda: self._idle(None)),
             (IDLE // 2, lambda: self._idle(self._tls)),
             (SLOW // 2, self._send_slowly),
             (SLOW // 2, self._read_nothing),
         ]
+        others = [client for count, client in kinds for _ in range(count)]
         loop = asyncio.get_running_loop()
         self.counts.clear()
         self.statuses.clear()
         self.seconds.clear()
+        pause = AGAIN_SECONDS / len(others)
         self._tasks = [
-            loop.create_task(self._forever(client)) for count, client in kinds for _ in range(count)
+            *(
+                loop.create_task(self._forever(self._scrape, 0.0, SCRAPE_AGAIN_SECONDS))
+                for _ in range(SCRAPERS)
+            ),
+            *(
+                loop.create_task(self._forever(client, 0.5 + number * pause, AGAIN_SECONDS))
+                for number, client in enumerate(others)
+            ),
         ]
 
     async def end(self) -> None:
@@ -89,11 +103,12 @@ class Clients:
             **self.counts,
         )
 
-    async def _forever(self, client: Callable[[], Awaitable[None]]) -> None:
+    async def _forever(self, client: Callable[[], Awaitable[None]], first: float, again: float) -> None:
+        await asyncio.sleep(first)
         while True:
             with suppress(OSError, EOFError):
                 await client()
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(again)
 
     async def _scrape(self) -> None:
         reader, writer = await self._open(self._tls)
@@ -122,10 +137,10 @@ class Clients:
         self.counts["slow_senders"] += 1
         try:
             for byte in self._request:
+                if reader.at_eof() or reader.exception() or writer.is_closing():
+                    return
                 writer.write(bytes([byte]))
                 await asyncio.sleep(0.5)
-                if reader.at_eof():
-                    return
         finally:
             writer.transport.abort()
 
@@ -164,6 +179,7 @@ async def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("token")
     options = parser.parse_args()
+    os.nice(_NICE)
     clients = Clients(options.port, options.token)
     lines: asyncio.Queue[str] = asyncio.Queue()
     reading = asyncio.create_task(read_commands(lines.put_nowait))

@@ -79,6 +79,7 @@ async def serve(options: argparse.Namespace) -> None:
                 metrics_bind_address="127.0.0.1:0",
                 metrics_secure=SecureServing(),
                 freeze_after_sync=True,
+                stall_seconds=0.15,
             ),
         )
         filler = Gauge("load_filler", "Makes the page larger.", ["number"], registry=manager.metrics.registry)

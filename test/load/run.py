@@ -26,7 +26,7 @@ from children import Child, child
 HERE = Path(__file__).parent
 TEMPLATES = 500
 BUDGET = 0.10
-SETTLE_SECONDS = 3.0
+START_SECONDS, SETTLE_SECONDS = 3.0, 3.0
 MOST_PAIRS = 30
 _ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 _LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases/load"
@@ -83,7 +83,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                     pairs += 1
                     quiet.append(await window(driver, manager, options.seconds, options.rate))
                     await clients.say("begin")
-                    await asyncio.sleep(1.0)
+                    await asyncio.sleep(START_SECONDS)
                     loaded.append(await window(driver, manager, options.seconds, options.rate))
                     await clients.say("end")
                     clients_said.append(await clients.hear("scrapes"))

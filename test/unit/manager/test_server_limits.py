@@ -8,7 +8,10 @@ import contextlib
 import aiohttp
 import pytest
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter
+from aiohttp.test_utils import make_mocked_request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from aimctl.runtime.manager.metrics import metrics_routes
@@ -253,6 +256,43 @@ async def test_a_flood_of_scrapes_gets_the_latest_page(accept):
             reply = await session.get(f"http://127.0.0.1:{endpoint.port}/metrics", headers=headers)
             assert reply.status == 200
     assert collector.rendered == 1
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text"], ids=["text", "open"])
+async def test_a_page_that_is_made_in_slices_is_that_of_the_client_library(accept):
+    registry = CollectorRegistry()
+    gauge = Gauge("things", "Things,\nin two lines.", ["name"], registry=registry)
+    seconds = Histogram("work_seconds", "Work.", ["name"], registry=registry)
+    for number in range(250):
+        gauge.labels(f"# {number}").set(number)
+        seconds.labels(str(number)).observe(number)
+    Counter("events", "Events.", registry=registry).inc()
+    encode, _ = choose_encoder(accept)
+    expected = [line for line in encode(registry).decode().splitlines() if "_created" not in line]
+    endpoint = HttpServer("test", "127.0.0.1:0", metrics_routes(registry))
+    async with endpoint, aiohttp.ClientSession() as session:
+        answer = await session.get(
+            f"http://127.0.0.1:{endpoint.port}/metrics", headers={"Accept": accept} if accept else {}
+        )
+        assert (await answer.text()).splitlines() == expected
+
+
+async def test_requests_that_arrive_while_a_page_is_made_share_the_next_one():
+    time, rendered = Time(), []
+
+    class Slow(Collector):
+        def collect(self):
+            rendered.append(time.now)
+            return [GaugeMetricFamily(f"metric_{number}", "Help.", value=1) for number in range(3)]
+
+    def cpu_time() -> float:
+        time.now += 0.002
+        return time.now
+
+    handler = metrics_routes(Slow(), cpu_time=cpu_time)["/metrics"]
+    answers = await asyncio.gather(*(handler(make_mocked_request("GET", "/metrics")) for _ in range(20)))
+    assert {answer.status for answer in answers} == {200}
+    assert len(rendered) == 2
 
 
 async def test_metrics_are_compressed_on_request():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from aimctl.runtime.manager.metrics.runtime import RuntimeMetrics, metrics_routes
+from aimctl.runtime.manager.metrics.pages import metrics_routes
+from aimctl.runtime.manager.metrics.runtime import RuntimeMetrics
 
 __all__ = ["RuntimeMetrics", "metrics_routes"]

@@ -12,39 +12,26 @@ In addition to those of controller-runtime: the results ``conflict`` and ``refus
 
 from __future__ import annotations
 
-import gzip
-import time
 from typing import TYPE_CHECKING, Literal, final
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
-from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.controller import RESULT_LABELS, ControllerMetrics
 from aimctl.runtime.manager.metrics.certificates import CertificateExpiry
 from aimctl.runtime.manager.metrics.gauges import GaugeCollector
 from aimctl.runtime.manager.metrics.informers import InformerMetrics
 from aimctl.runtime.manager.metrics.tallies import Tallies
-from aimctl.runtime.manager.serving.limits import Budget
 from aimctl.runtime.queue import QueueMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from prometheus_client.metrics_core import Metric
-
     from aimctl.runtime.controller.metrics import Failure
     from aimctl.runtime.controller.outcome import ResultLabel
     from aimctl.runtime.manager.metrics.gauges import GaugeSpec
     from aimctl.runtime.manager.metrics.tallies import Distribution, Family, Tally
-    from aimctl.runtime.manager.serving.http import Routes
     from aimctl.runtime.queue import QueueGauges
 
-__all__ = ["RuntimeMetrics", "metrics_routes"]
+__all__ = ["RuntimeMetrics"]
 
-_OPEN_METRICS = "application/openmetrics-text"
 _RECONCILE_BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
     *(1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 15.0, 20.0, 25.0),
@@ -52,12 +39,6 @@ _RECONCILE_BUCKETS = (
 )
 _QUEUE_BUCKETS = tuple(1e-8 * 10**step for step in range(12))
 _CALL_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
-
-_RENDER_SHARE = 0.05
-"""Share of one CPU that rendering may take continuously."""
-
-_RENDER_CREDIT_SECONDS = 0.5
-"""CPU seconds that may be saved up for a burst."""
 
 
 @final
@@ -329,44 +310,3 @@ _QUEUE_GAUGES: tuple[GaugeSpec[QueueGauges], ...] = (
     ),
     ("workqueue_waiting_items", "Items that are not due.", lambda queue: queue.waiting_count),
 )
-
-
-@final
-class _WithoutCreated(Collector):
-    """A registry without the ``_created`` series, which the client library adds to counters and histograms."""
-
-    def __init__(self, registry: Collector) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        for family in self._registry.collect():
-            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            yield family
-
-
-def metrics_routes(registry: Collector, *, cpu_time: Callable[[], float] = time.thread_time) -> Routes:
-    """The route ``/metrics``, in the Prometheus text format or OpenMetrics, according to the Accept header.
-
-    Rendering blocks the event loop. When requests come so often that it would take more than its share of a CPU, the
-    latest page is sent again.
-    """
-    source = _WithoutCreated(registry)
-    budget = Budget(LoopClock().monotonic, rate=_RENDER_SHARE, maximum=_RENDER_CREDIT_SECONDS)
-    pages: dict[str, tuple[bytes, bytes]] = {}
-
-    async def metrics(request: web.Request) -> web.Response:
-        # Only two formats are kept, whatever versions and parameters a client invents.
-        wanted = _OPEN_METRICS if _OPEN_METRICS in ",".join(request.headers.getall("Accept", [])) else ""
-        encode, content_type = choose_encoder(wanted)
-        if content_type not in pages or budget.available():
-            started = cpu_time()
-            text = encode(source)
-            pages[content_type] = text, gzip.compress(text, compresslevel=1)
-            budget.spend(cpu_time() - started)
-        plain, packed = pages[content_type]
-        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-        if "gzip" in request.headers.get("Accept-Encoding", ""):
-            return web.Response(body=packed, headers={**headers, "Content-Encoding": "gzip"})
-        return web.Response(body=plain, headers=headers)
-
-    return {"/metrics": metrics}

@@ -84,6 +84,7 @@ class LimitedProtocol(asyncio.Protocol):
         """Start the time limit of the first request."""
         self._transport = cast("asyncio.Transport", transport)
         self._by_transport[transport] = self
+        self._connections.made(self)
         self._limit(limits.HEADER_SECONDS)
         self._waiting = False
         self._inner = self._make()

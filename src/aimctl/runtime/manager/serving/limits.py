@@ -10,8 +10,8 @@ Contract:
     * A response must be taken within :data:`WRITE_SECONDS`. At most :data:`MAX_STALLED` of them wait for slow readers;
       a further one replaces the one that has waited for the longest time.
     * Requests are processed at :data:`REQUESTS_PER_SECOND`, after a burst of :data:`BURST`. Others wait for their turn,
-      so a flood takes a bounded share of the event loop. Handshakes have the same limits, but those that would wait for
-      longer than a second are not started: their connections are closed.
+      so a flood takes a bounded share of the event loop. Handshakes have the same rate, but those that would wait are
+      not started: their connections are closed.
     * :class:`Budget` limits what must not wait, such as the rendering of pages.
 """
 
@@ -81,6 +81,12 @@ class Connections:
             oldest.abort()
         self._idle[connection] = None
         return True
+
+    def made(self, connection: Closable) -> None:
+        """The handshake is finished: the connection has become idle only now."""
+        if connection in self._idle:
+            del self._idle[connection]
+            self._idle[connection] = None
 
     def remove(self, connection: Closable) -> None:
         """Forget a connection that is closed."""

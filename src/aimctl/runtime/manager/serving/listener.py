@@ -34,7 +34,10 @@ __all__ = ["Listener"]
 HANDSHAKE_SECONDS = HEADER_SECONDS
 ACCEPTS = 16
 _BACKLOG = 64
-_WAIT_SECONDS = 1.0
+HANDSHAKE_BURST = 20
+_WAIT_SECONDS = 0.2
+"""Longest time before a handshake. A connection that waited longer could be replaced before it sends a request."""
+
 _PAUSE_SECONDS = 1.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -68,7 +71,7 @@ class Listener:
         self._connections = connections
         self._context = context
         self._clock = clock
-        self._pacer = Pacer(clock.monotonic)
+        self._pacer = Pacer(clock.monotonic, burst=HANDSHAKE_BURST)
         self._sockets: list[socket.socket] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
