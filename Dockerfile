@@ -17,6 +17,13 @@ RUN python -m venv --without-pip /opt/aimctl
 RUN python -m pip --python=/opt/aimctl/bin/python install --no-cache-dir --no-compile --no-index --find-links=/wheels aimctl[uvloop]
 # The file system of the pod is read-only, so modules are compiled here. The manager does not import kubernetes_asyncio,
 # whose compiled modules would add 22 MB.
+# The software bill of materials is written by a tool in an environment of its own.
+COPY requirements-sbom.lock ./
+RUN python -m venv --without-pip /opt/sbom \
+    && python -m pip --python=/opt/sbom/bin/python install --no-cache-dir --require-hashes --only-binary=:all: -r requirements-sbom.lock
+RUN mkdir -p /opt/aimctl/share/sbom \
+    && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --output-format=JSON \
+       --output-file=/opt/aimctl/share/sbom/aimctl.cdx.json /opt/aimctl/bin/python
 RUN /opt/aimctl/bin/python -m compileall -q -x /kubernetes_asyncio/ /opt/aimctl/lib
 
 FROM ${BASE}

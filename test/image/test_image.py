@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from importlib.metadata import distributions
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +52,20 @@ def test_it_adds_little_and_no_build_tools(image: Image) -> None:
     assert packages.isdisjoint({"pip", "setuptools", "wheel", "hatchling", "pytest", "mypy", "ruff"})
     assert not (image.folder / "src").exists()
     assert not (image.folder / "wheels").exists()
+
+
+def test_its_bill_of_materials_lists_what_is_installed(image: Image) -> None:
+    folder = image.folder / "opt" / "aimctl"
+    bill = json.loads((folder / "share" / "sbom" / "aimctl.cdx.json").read_text(encoding="utf-8"))
+    assert bill["bomFormat"] == "CycloneDX"
+    listed = {(component["name"].lower(), component["version"]) for component in bill["components"]}
+    installed = {
+        (one.metadata["Name"].lower(), one.version)
+        for one in distributions(path=[str(path) for path in folder.glob("lib/python3*/site-packages")])
+    }
+    assert ("aimctl", __version__) in listed
+    assert listed == installed
+    assert [one for one in bill["components"] if one["type"] != "library"] == []
 
 
 def test_the_manager_runs_from_it(image: Image, tmp_path: Path) -> None:
