@@ -37,7 +37,7 @@ class Cause(NamedTuple):
 
 CAUSES = {
     "AimNoLeader": Cause(["holderIdentity"]),
-    "AimEventLoopBlocked": Cause(["disturbing.py", "time.sleep"]),
+    "AimEventLoopBlocked": Cause(["disturbing.py", "in blocks"]),
     "AimStuckReconcile": Cause(["hangs-0", "add_faults"]),
     "AimReconcileErrors": Cause(["policy.example", "rejects-0"]),
     "AimHotLoop": Cause(["team/loops-0", "data.written"], "loops-0"),

@@ -26,6 +26,7 @@ __all__ = [
     "Panel",
     "dashboard",
     "dashboard_config_map",
+    "dashboard_json",
 ]
 
 DASHBOARD_LABEL = {"grafana_dashboard": "1"}
@@ -383,8 +384,15 @@ def dashboard_config_map(operator_namespace: str) -> dict[str, Any]:
             "namespace": operator_namespace,
             "labels": {**LABELS, **DASHBOARD_LABEL},
         },
-        "data": {"aimctl.json": json.dumps(dashboard(), indent=1) + "\n"},
+        "data": {"aimctl.json": dashboard_json()},
     }
+
+
+def dashboard_json() -> str:
+    """Return the dashboard as text, with one line for each panel, so that changes are readable."""
+    body = dashboard()
+    panels = ",\n".join(json.dumps(panel) for panel in body.pop("panels"))
+    return f'{json.dumps(body)[:-1]}, "panels": [\n{panels}\n]}}\n'
 
 
 def _panels() -> Iterator[dict[str, Any]]:

@@ -39,6 +39,17 @@ async def test_an_entered_cluster_has_namespaces_accounts_and_nodes():
 
 
 @virtual_time
+async def test_the_period_of_bookmarks_is_an_option():
+    async with DevCluster(clock=virtual_clock(), controllers=False, bookmark_seconds=5.0) as cluster:
+        began, client = cluster.clock.monotonic(), cluster.client()
+        version = (await client.list(NODES)).resource_version
+        options = {"resource_version": version, "timeout_seconds": 60, "idle_seconds": 30}
+        async with client.watch(NODES, **options) as events:
+            assert (await anext(events)).type == "BOOKMARK"
+        assert cluster.clock.monotonic() - began == 5
+
+
+@virtual_time
 async def test_after_leaving_no_task_runs_and_connections_are_refused():
     async with DevCluster(clock=virtual_clock()) as cluster:
         client = cluster.client()
