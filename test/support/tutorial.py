@@ -28,9 +28,11 @@ VARIES = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uid>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<timestamp>"),
     (re.compile(r"\bv1\.\d+\.\d+\b"), "<version>"),
+    (re.compile(r"; discovery follows$"), ""),
     (re.compile(r" {2,}"), "  "),
 )
-"""What differs between runs: durations and ages, ports, uids, timestamps, versions of Kubernetes, the width of columns."""
+"""What differs between runs: durations and ages, ports, uids, timestamps, versions of Kubernetes, the width of columns, and
+whether the operator has already decided to try again."""
 
 
 @dataclass(frozen=True)
