@@ -133,13 +133,22 @@ class GarbageCollector:
             self._found.add(kind)
             self._on_first(kind)
         self._graph.put(new)
-        if new.meta.owners or new.in_foreground_deletion or new.in_orphaning:
+        if self._has_work(new):
             self.worker.add(new.uid)
         if new.in_foreground_deletion:
             for dependent in self._graph.dependents(new.uid):
                 self.worker.add(dependent.uid)
         if old is not None:
             self._queue_owners(old)
+
+    def _has_work(self, item: Item) -> bool:
+        """Whether more than the graph is needed to know that nothing has to be done.
+
+        Most changes are those of a status, while all owners exist.
+        """
+        if item.meta.deleting:
+            return item.in_foreground_deletion or item.in_orphaning
+        return any(self._graph.state(item, owner) != "solid" for owner in item.meta.owners)
 
     def _removed(self, item: Item) -> None:
         dependents = self._graph.dependents(item.uid)
