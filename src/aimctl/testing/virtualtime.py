@@ -55,6 +55,9 @@ _MOST_ITERATIONS = 1_000_000
 _RESOLUTION_SECONDS = 1e-9
 """Timers that are due within this time of each other fire in the same iteration, as with the clock of Linux."""
 
+_POLLED_ITERATIONS = 8
+"""Sockets and threads are polled in one of these iterations while tasks are ready, and always before time passes."""
+
 _MOST_TASKS = 20
 
 
@@ -100,6 +103,8 @@ class _JumpingSelector(selectors.BaseSelector):
         if self._iterations > _MOST_ITERATIONS:
             self._iterations = 0
             raise HotLoopError(_endless(self.now))
+        if timeout == 0 and self._iterations % _POLLED_ITERATIONS:
+            return []
         ready = self._inner.select(0)
         if ready:
             return ready
