@@ -125,7 +125,7 @@ class Witness:
             return
         key, objects = (change.record.namespace, change.record.name), self.objects[kind]
         before = objects.get(key)
-        after = None if change.type == "DELETED" else change.record.object()
+        after = None if change.type == "DELETED" else change.record.shared()
         if after is None:
             objects.pop(key, None)
         else:
@@ -150,7 +150,7 @@ class Witness:
             self._report(f"{unfinished} discovery Jobs are unfinished: {sorted(self._w.ledger.unfinished)}")
 
     def _check_once(self, change: Any) -> None:
-        job = change.record.object()
+        job = change.record.shared()
         if not _discovers(job):
             return
         owner = job["metadata"]["ownerReferences"][0]

@@ -68,7 +68,7 @@ class Ledger:
         elif SERVICE_PLURAL in name:
             self._service(change)
         elif name.endswith("events") and change.type == "ADDED":
-            self.events.append(change.record.object())
+            self.events.append(change.record.shared())
         else:
             return
         self.changed.set()
@@ -94,7 +94,7 @@ class Ledger:
                     self.services[key] = body
 
     def _job(self, change) -> None:
-        body = change.record.object()
+        body = change.record.shared()
         if not _is_discovery(body):
             return
         key, now = (change.record.namespace, change.record.name), self._clock.monotonic()
@@ -121,7 +121,7 @@ class Ledger:
         if change.type == "DELETED":
             self.templates.pop(key, None)
             return
-        body = self.templates[key] = change.record.object()
+        body = self.templates[key] = change.record.shared()
         status = body.get("status") or {}
         if not self.history[key] or self.history[key][-1] != status:
             self.history[key].append(status)
@@ -131,7 +131,7 @@ class Ledger:
         if change.type == "DELETED":
             self.services.pop(key, None)
         else:
-            self.services[key] = change.record.object()
+            self.services[key] = change.record.shared()
 
     # ---- queries
 

@@ -1,7 +1,7 @@
 """Stored objects and the changes made to them.
 
 Invariant: a :class:`Record` and its bytes never change. Reading an object decodes a copy, so no caller can
-change what is stored.
+change what is stored. The observers of a write share one copy, which they must not change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def object_key(namespace: str, name: str) -> str:
 class Record:
     """One object at one resourceVersion: its encoded form, and the values that selectors compare. Immutable."""
 
-    __slots__ = ("fields", "key", "labels", "name", "namespace", "raw", "uid", "version")
+    __slots__ = ("_shared", "fields", "key", "labels", "name", "namespace", "raw", "uid", "version")
 
     def __init__(
         self, obj: Mapping[str, Any], raw: bytes, version: int, field_paths: tuple[str, ...] = ()
@@ -45,10 +45,21 @@ class Record:
         )
         self.version = version
         self.raw = raw
+        self._shared: dict[str, Any] | None = None
 
     def object(self) -> dict[str, Any]:
         """A decoded copy, which the caller may change."""
         return msgspec.json.decode(self.raw, type=dict[str, Any])
+
+    def shared(self) -> dict[str, Any]:
+        """The decoded object for the observers of a write, which is the same for all of them. Do not change it."""
+        if self._shared is None:
+            self._shared = self.object()
+        return self._shared
+
+    def observed(self) -> None:
+        """Forget what :meth:`shared` returned: all observers have seen the write."""
+        self._shared = None
 
 
 class Change(NamedTuple):

@@ -77,7 +77,9 @@ class Storage:
         self._floor = 0
         self.version = 1
         self.observers: list[Callable[[Collection, Change], None]] = []
-        """Called in order after each write, before it returns. They may write."""
+        """Called in order after each write, before it returns. They may write. They read the object with
+        :meth:`~aimctl.devcluster.storage.records.Record.shared`, or decode a copy of their own.
+        """
         self.closed = False
         self.epoch = 0
         """Increases when all streams have to end."""
@@ -214,3 +216,4 @@ class Storage:
         collection.wake()
         for observer in tuple(self.observers):
             observer(collection, change)
+        change.record.observed()

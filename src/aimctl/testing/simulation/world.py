@@ -263,7 +263,7 @@ class World:
             before = previous.object()
         after = None
         if change.type != "DELETED":
-            after = self._bodies[key] = record.object()
+            after = self._bodies[key] = record.shared()
         write = Write(
             self.now,
             actor,

@@ -143,4 +143,7 @@ def without_subtrees(fields: FieldSet, roots: Iterable[Path]) -> FieldSet:
     tops = tuple(roots)
     if not tops:
         return fields
+    if all(len(top) == 1 for top in tops):
+        first = {top[0] for top in tops}
+        return frozenset([path for path in fields if not path or path[0] not in first])
     return frozenset(path for path in fields if not any(path[: len(top)] == top for top in tops))

@@ -277,13 +277,12 @@ def compare(old: Any, new: Any, node: Node) -> Comparison:
 
 def _compare(old: Any, new: Any, node: Node, path: Path, out: tuple[set[Path], set[Path], set[Path]]) -> None:
     # Most of an object does not change. The comparisons run in C; == alone takes true for 1.
-    if old is new or (old == new and _encoded(old) == _encoded(new)):
+    if old is new or (old == new and msgspec.json.encode(old) == msgspec.json.encode(new)):
         return
     added, removed, modified = out
-    if path and old is UNSET:
-        added.add(path)
-    elif path and new is UNSET:
-        removed.add(path)
+    if old is UNSET or new is UNSET:
+        _add_all(new if old is UNSET else old, node, path, added if old is UNSET else removed)
+        return
     before, after = _container(old), _container(new)
     shape = after if after is not None else before
     if shape is None or (before is not None and after is not None and type(before) is not type(after)):
@@ -292,7 +291,7 @@ def _compare(old: Any, new: Any, node: Node, path: Path, out: tuple[set[Path], s
     if _is_atomic(node, shape) or not (before or after):
         _compare_leaf(old, new, path, modified)
         return
-    if (before is None and old not in (UNSET, None)) or (after is None and new not in (UNSET, None)):
+    if (before is None and old is not None) or (after is None and new is not None):
         modified.add(path)
     if isinstance(shape, dict):
         ours, theirs = before or {}, after or {}
@@ -308,9 +307,19 @@ def _compare(old: Any, new: Any, node: Node, path: Path, out: tuple[set[Path], s
         _compare(left, right, _item_node(node), (*path, identity), out)
 
 
-def _encoded(value: Any) -> bytes:
-    """A form of a JSON value in which true and 1 differ."""
-    return b"" if value is UNSET else msgspec.json.encode(value)
+def _add_all(value: Any, node: Node, path: Path, found: set[Path]) -> None:
+    """Add the path of a value that only one of two objects has, and all paths below it."""
+    if path:
+        found.add(path)
+    if not value or not isinstance(value, dict | list) or _is_atomic(node, value):
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _add_all(item, _below(node, key) or OPEN, (*path, field_element(key)), found)
+    else:
+        below = _item_node(node)
+        for identity, item in _indexed(node, value, "").items():
+            _add_all(item, below, (*path, identity), found)
 
 
 def _container(value: Any) -> Any:
@@ -318,7 +327,7 @@ def _container(value: Any) -> Any:
 
 
 def _compare_leaf(old: Any, new: Any, path: Path, modified: set[Path]) -> None:
-    if path and old is not UNSET and new is not UNSET and not _equal(old, new):
+    if path and not _equal(old, new):
         modified.add(path)
 
 
