@@ -81,9 +81,9 @@ test-load: $(STAMP) ## measure what a flood of the protected metrics port costs 
 test-alerts: $(STAMP) ## test the alert rules with promtool, which is taken from Debian's package if it is missing
 	@tool="$$(hack/prometheus.sh promtool)" && PROMTOOL="$$tool" $(BIN)/python -m pytest -n 0 test/unit/docs/test_docs_runbook.py
 
-test-observe: $(STAMP) ## cause the fault behind every alert in a running system, scraped by a real Prometheus, and run the dashboard's queries
-	@tool="$$(hack/prometheus.sh promtool)" && server="$$(hack/prometheus.sh prometheus)" && \
-	PROMTOOL="$$tool" PROMETHEUS="$$server" $(BIN)/python -m pytest -n 0 -p no:randomly --timeout 600 test/observe
+test-observe: $(STAMP) ## cause the fault behind every alert in a running system, scraped by a real Prometheus, run the dashboard's queries, and use the status page in Chromium
+	@tool="$$(hack/prometheus.sh promtool)" && server="$$(hack/prometheus.sh prometheus)" && browser="$$(hack/chromium.sh)" && \
+	PROMTOOL="$$tool" PROMETHEUS="$$server" CHROMIUM="$$browser" $(BIN)/python -m pytest -n 0 -p no:randomly --timeout 600 test/observe
 
 # matplotlib and numpy are needed by no other target.
 $(VENV)/.charts: $(STAMP) requirements-charts.lock

@@ -1,7 +1,7 @@
 """The AIM operator as a component of a manager of another program.
 
 Contract: :func:`add_operator` is a setup function, like that of an extension. It adds the controllers, metrics and
-debug page of the operator, and its requirements: the CRDs of its kinds and its permissions. ``run`` checks them before
+debug pages of the operator, and its requirements: the CRDs of its kinds and its permissions. ``run`` checks them before
 the start, and ``--print-manifests`` prints them.
 
 ``aimctl manager`` is the program that runs only the operator and its extensions.

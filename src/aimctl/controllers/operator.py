@@ -17,6 +17,7 @@ from aimctl.controllers.models.wiring import add_models
 from aimctl.controllers.operator_context import OperatorContext
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.services.wiring import add_services
+from aimctl.controllers.status_sections import add_status_sections
 from aimctl.controllers.templates.wiring import add_templates
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _ONE_OF_ITS_CONTROLLERS = "modelcaches"
 def add_controllers(
     manager: Manager, options: OperatorOptions, registry: ImageRegistry | None = None
 ) -> DiscoveryAdmission[TemplateObservation]:
-    """Add the controllers, metrics and the debug page of the operator to a manager; returns discovery admission.
+    """Add the controllers, metrics and debug pages of the operator to a manager; returns discovery admission.
 
     Call it before ``manager.run()``. The operator declares its kinds in a scope of its own, so other components of the
     manager may declare the same kinds in other ways.
@@ -56,4 +57,5 @@ def add_controllers(
     add_services(context)
     add_models(context, registry)
     manager.add_debug_page("discovery", admission.queue)
+    add_status_sections(manager, admission, options.discovery_limit)
     return admission

@@ -83,7 +83,8 @@ _EXPORTS: Mapping[str, str] = {
     "aimctl.runtime.manager": """
         Check ClusterCheck EVENT_PERMISSIONS Elector EventRecorder GraceExceeded LEADER_ELECTION_PERMISSIONS
         LeaderElectionOptions LeaderLost Manager ManagerOptions Page Requirements Runnable RuntimeMetrics
-        SecureServing Stoppable Warmable configure_logging lease_permissions parse_bind_address stop_on_signals
+        SecureServing StatusSection Stoppable Warmable configure_logging lease_permissions parse_bind_address
+        stop_on_signals
     """,
     "aimctl.runtime.manager.clusters": "run_managers",
     "aimctl.runtime.manager.serving.secure.access": "REVIEW_PERMISSIONS",

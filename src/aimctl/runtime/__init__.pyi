@@ -250,6 +250,7 @@ from aimctl.runtime.manager import Requirements as Requirements
 from aimctl.runtime.manager import Runnable as Runnable
 from aimctl.runtime.manager import RuntimeMetrics as RuntimeMetrics
 from aimctl.runtime.manager import SecureServing as SecureServing
+from aimctl.runtime.manager import StatusSection as StatusSection
 from aimctl.runtime.manager import Stoppable as Stoppable
 from aimctl.runtime.manager import Warmable as Warmable
 from aimctl.runtime.manager import configure_logging as configure_logging
@@ -514,6 +515,7 @@ __all__ = [
     "Source",
     "StatefulSet",
     "StaticCredentials",
+    "StatusSection",
     "Stoppable",
     "StorageClass",
     "Store",

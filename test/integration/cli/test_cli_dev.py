@@ -58,9 +58,14 @@ def twice(folder):
     (folder / "catalogue.yaml").write_text(CATALOGUE)
     flags = ("dev", "--data", folder / "data", "--kubeconfig-out", folder / "kubeconfig")
     seen = SimpleNamespace()
-    with RunningCommand(*flags, "--catalogue", folder / "catalogue.yaml") as command:
+    # Without a display no browser is opened.
+    no_display = {"DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    with RunningCommand(*flags, "--open", "--catalogue", folder / "catalogue.yaml", **no_display) as command:
         seen.url, seen.kubeconfig = started(command)
         seen.mode = stat.S_IMODE((folder / "kubeconfig").stat().st_mode)
+        page = re.search(r"^status page +(\S+)$", command.text, re.MULTILINE)
+        assert page is not None, command.text
+        seen.page = call("GET", f"{page[1]}/status?format=json")
         seen.written = yaml.safe_load((folder / "kubeconfig").read_text())
         call("POST", seen.url + CLUSTER_MODELS, model("mine", "mine:1"))
         call("POST", seen.url + SLOW_TEMPLATES, template("kept"))
@@ -114,6 +119,12 @@ def test_it_prints_the_address_the_kubeconfig_and_the_next_commands(twice, folde
     assert "operator     running" in twice.first
     assert re.search(r"^registry     http://127\.0\.0\.1:\d+ ", twice.first, re.MULTILINE)
     assert "KServe       simulated" in twice.first
+
+
+def test_with_open_it_prints_the_address_of_the_status_page(twice):
+    assert twice.page["standing"] == ""
+    assert "Services" in [section["title"] for section in twice.page["sections"]]
+    assert "status page" not in twice.second
 
 
 def test_the_kubeconfig_is_for_its_owner_only_and_names_the_address(twice):

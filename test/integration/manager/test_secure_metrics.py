@@ -160,6 +160,26 @@ async def test_each_page_needs_its_own_permission_and_the_probes_need_none():
                 assert (await session.get(url)).status == expected
 
 
+async def test_a_browser_without_a_token_gets_the_document_of_the_status_page_but_no_data():
+    async with world() as it:
+        it.manager.add_status_section("Mine", lambda: {"value": "not for everyone"})
+        token, other = await it.token("viewer", "/debug", "/debug/status"), await it.token("other")
+        status, text = await it.get("/debug", Accept="text/html")
+        assert status == 401
+        assert 'type="password"' in text
+        assert "not for everyone" not in text
+        assert (await it.get("/debug", token, Accept="text/html")) == (200, text)
+        for path in ("/debug/status?format=json", "/debug/election", "/metrics"):
+            assert (await it.get(path, Accept="text/html"))[0] == 401
+            assert "password" not in (await it.get(path, Accept="text/html"))[1]
+        assert (await it.get("/debug"))[1] == "Unauthorized: a valid bearer token is needed\n"
+        assert (await it.get("/debug", other, Accept="text/html"))[0] == 403
+        assert (await it.get("/debug/status", other))[0] == 403
+        status, text = await it.get("/debug/status?format=json", token)
+        assert status == 200
+        assert "not for everyone" in text
+
+
 async def test_without_a_metrics_port_protected_pages_are_nowhere():
     async with world(health_probe_bind_address=LOCAL) as it:
         options = ManagerOptions(health_probe_bind_address=LOCAL, metrics_secure=SecureServing())

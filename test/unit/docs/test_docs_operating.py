@@ -142,7 +142,7 @@ async def test_the_debug_pages_are_documented():
     async with DevCluster(clock=LoopClock(), controllers=False) as cluster:
         manager = Manager(cluster.transport(), clock=cluster.clock)
         add_controllers(manager, OperatorOptions())
-        actual = {f"/debug/{name}" for name in manager.endpoints.pages._pages}
+        actual = {f"/debug/{name}" for name in (*manager.endpoints.pages._pages, "status")}
     assert {row[0].strip("`") for row in rows("page")} == actual
 
 

@@ -352,8 +352,9 @@ async def test_debug_pages_are_text_tables_or_json():
         Controller("things", Scripted(), sources=[source], clock=manager.clock), needs_leader_election=False
     )
     manager.add_debug_page("/debug/mine", lambda: {"answer": 42, "sure": True})
-    with pytest.raises(ValueError, match="'mine' exists already"):
-        manager.add_debug_page("mine", dict)
+    for name in ("mine", "status"):
+        with pytest.raises(ValueError, match=f"'{name}' exists already"):
+            manager.add_debug_page(name, dict)
     manager.cache.declare(PODS)
     stop = asyncio.Event()
     task = asyncio.create_task(manager.run(stop))
@@ -368,6 +369,7 @@ async def test_debug_pages_are_text_tables_or_json():
             "/debug/election",
             "/debug/mine",
             "/debug/queues",
+            "/debug/status",
             "/debug/tasks",
         ]
         assert (await get(port, "/debug/mine")).text == "answer  42\nsure    yes\n"

@@ -43,6 +43,13 @@ def dev(
     ] = True,
     with_: With = None,
     skip: Skip = None,
+    open_: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Print the address of the operator's status page, and open it if there is a desktop.",
+        ),
+    ] = False,
     log_level: LogLevelFlag = LogLevel.warning,
 ) -> None:
     """Run an embedded cluster with the operator in it.
@@ -63,5 +70,6 @@ def dev(
         kserve=kserve,
         with_=tuple(with_ or ()),
         skip=tuple(skip or ()),
+        open_=open_,
     )
     run_dev(settings, log_level.value)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import sys
 import tempfile
+import webbrowser
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aimctl.cli.connect import run
 from aimctl.cli.errors import CommandError
@@ -20,12 +23,12 @@ from aimctl.devcluster import DevCluster
 from aimctl.devcluster.storage.journal import JournalUnusable
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import ConnectionInfo, HttpTransport
-from aimctl.runtime.manager import Manager, configure_logging, stop_on_signals
+from aimctl.runtime.manager import Manager, ManagerOptions, configure_logging, stop_on_signals
 from aimctl.runtime.program import CannotExtend, add_extensions
 from aimctl.simulation import Catalogue, CatalogueError, RegistryFront, Simulation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Sequence
 
     from aimctl.runtime.program import Extension
 
@@ -49,17 +52,22 @@ class DevSettings:
     kserve: bool = True
     with_: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    open_: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunningDev:
-    """A running cluster, its addresses, the path of its kubeconfig, and the names of the extensions that run in it."""
+    """A running cluster, its addresses, the path of its kubeconfig, and the names of the extensions that run in it.
+
+    ``status_url`` is the address of the operator's status page; "" if there is none.
+    """
 
     cluster: DevCluster
     url: str
     registry_url: str
     kubeconfig: Path
     extensions: tuple[str, ...]
+    status_url: str = ""
 
 
 @asynccontextmanager
@@ -98,8 +106,8 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
                 names = tuple(one.name for one in added)
                 authority = cluster.certificate_authority or None
                 connection = ConnectionInfo(endpoint.url, ca_data=authority)
-                async with _operator(settings, cluster, connection, registry_url, added):
-                    yield RunningDev(cluster, endpoint.url, registry_url, kubeconfig, names)
+                async with _operator(settings, cluster, connection, registry_url, added) as status:
+                    yield RunningDev(cluster, endpoint.url, registry_url, kubeconfig, names, status)
     except JournalUnusable as error:
         raise CommandError(f"--data: {error}") from error
 
@@ -118,6 +126,9 @@ async def _run(settings: DevSettings) -> None:
             print(f"registry     {running.registry_url} (all images of the catalogue)")
             print(f"KServe       {'simulated' if settings.kserve else 'not installed (--no-kserve)'}")
             print(f"operator     {'running' if settings.with_manager else 'not started (--no-manager)'}")
+            if running.status_url:
+                print(f"status page  {running.status_url}")
+                await _open(running.status_url)
             if running.extensions:
                 print(f"extensions   {', '.join(running.extensions)}")
             print()
@@ -138,13 +149,18 @@ async def _operator(
     connection: ConnectionInfo,
     registry_url: str,
     added: Sequence[Extension],
-) -> AsyncIterator[None]:
-    """Run the operator with the extensions, and install their CRDs."""
+) -> AsyncIterator[str]:
+    """Run the operator with the extensions, and install their CRDs; yields the address of the status page, or ""."""
     if not settings.with_manager:
-        yield
+        yield ""
         return
     async with HttpTransport(connection, clock=cluster.clock) as transport:
-        manager = Manager(transport, clock=cluster.clock, rng=random.Random())  # noqa: S311 - jitter, not a secret
+        manager = Manager(
+            transport,
+            clock=cluster.clock,
+            options=ManagerOptions(metrics_bind_address="127.0.0.1:0" if settings.open_ else "0"),
+            rng=random.Random(),  # noqa: S311 - jitter, not a secret
+        )
         # The embedded registry has the images of the samples; no network is needed.
         options = OperatorOptions(
             discovery_limit=settings.discovery_limit, registry_mirrors={ALL_REGISTRIES: registry_url}
@@ -157,11 +173,26 @@ async def _operator(
         await cluster.install_crds(manager.requirements.crds.values())
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(manager.run(stop))
+            running = group.create_task(manager.run(stop))
             try:
-                yield
+                if settings.open_:
+                    await _first_of(running, manager.elected.wait())
+                yield f"http://127.0.0.1:{manager.metrics_port}/debug" if settings.open_ else ""
             finally:
                 stop.set()
+
+
+async def _first_of(running: asyncio.Task[None], event: Coroutine[Any, Any, object]) -> None:
+    """Wait for an event, or for the end of a task, whose error its group raises."""
+    waiting = asyncio.ensure_future(event)
+    await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+
+
+async def _open(url: str) -> None:
+    """Open a page in the browser of a desktop, if there is one. A browser in the terminal would take it over."""
+    if sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        await asyncio.to_thread(webbrowser.open, url)
 
 
 def _catalogue(path: Path | None) -> Catalogue:

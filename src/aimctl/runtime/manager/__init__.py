@@ -17,6 +17,7 @@ from aimctl.runtime.manager.runnables import Runnable, Stoppable, Warmable
 from aimctl.runtime.manager.serving.debug import Page
 from aimctl.runtime.manager.serving.health import Check
 from aimctl.runtime.manager.serving.http import parse_bind_address
+from aimctl.runtime.manager.serving.sections import StatusSection
 from aimctl.runtime.manager.serving.secure.options import SecureServing
 from aimctl.runtime.manager.signals import stop_on_signals
 
@@ -37,6 +38,7 @@ __all__ = [
     "Runnable",
     "RuntimeMetrics",
     "SecureServing",
+    "StatusSection",
     "Stoppable",
     "Warmable",
     "configure_logging",

@@ -11,6 +11,7 @@ from aimctl.runtime.abandoned import where
 if TYPE_CHECKING:
     from aimctl.runtime.manager.manager import Manager
     from aimctl.runtime.manager.serving.debug import Page
+    from aimctl.runtime.manager.serving.sections import StatusSection
 
 __all__ = ["add_builtin_pages", "standing"]
 
@@ -32,8 +33,12 @@ def standing(manager: Manager) -> str:
     return f"standby; the leader is {holder}" if holder else "standby; the leader is not known yet"
 
 
+def _leads(manager: Manager) -> bool:
+    return manager.elector is None or manager.elected.is_set()
+
+
 def add_builtin_pages(manager: Manager) -> None:
-    """Add the pages to a manager. Each request shows the current state."""
+    """Add the pages to a manager, and those that matter to the status page. Each request shows the current state."""
 
     def queues() -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -111,4 +116,16 @@ def add_builtin_pages(manager: Manager) -> None:
     }
     for name, page in pages.items():
         manager.add_debug_page(name, page)
+    manager.add_status_section("Leader election", election)
+    sections: dict[str, StatusSection] = {
+        "Controllers": lambda: [
+            {**row, "problem": not row["warm"] and _leads(manager)} for row in controllers()
+        ],
+        "Queues": lambda: [{**row, "problem": bool(row.get("failures"))} for row in queues()],
+        "Caches of the manager": lambda: [
+            {**row, "problem": not row["synced"] or bool(row["last_error"])} for row in caches()
+        ],
+    }
+    for title, section in sections.items():
+        manager.endpoints.status.add(title, section, last=True)
     manager.endpoints.pages.standing = partial(standing, manager)

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.manager.runnables import RunFunc, Runnable
     from aimctl.runtime.manager.serving.debug import Page
     from aimctl.runtime.manager.serving.health import Check
+    from aimctl.runtime.manager.serving.sections import StatusSection
     from aimctl.runtime.queue import RateLimiter
 
 __all__ = ["Manager"]
@@ -364,6 +365,14 @@ class Manager:
             ValueError: the path is taken or invalid.
         """
         self.endpoints.pages.add(path, page)
+
+    def add_status_section(self, title: str, section: StatusSection) -> None:
+        """Add a table to the status page at ``/debug``; see :mod:`aimctl.runtime.manager.serving.sections`.
+
+        Raises:
+            ValueError: the title is taken or empty.
+        """
+        self.endpoints.status.add(title, section)
 
     def remove_debug_page(self, path: str) -> None:
         """Remove the page at ``/debug/<path>``.

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.manager.serving.http import Routes
 
-__all__ = ["DebugPages", "Page", "render_table"]
+__all__ = ["DebugPages", "Page", "render_table", "standing_header", "wants_json"]
+
+_RESERVED = "status"
+"""``/debug/status`` has the data of the status page."""
 
 Page: TypeAlias = "Callable[[], Sequence[Mapping[str, Any]] | Mapping[str, Any]]"
 """Returns the content of a debug page: rows with the same keys, or one mapping. It must not block."""
@@ -65,7 +68,7 @@ class DebugPages:
             ValueError: the name is taken, empty, or contains a slash.
         """
         name = _short(name)
-        check_new_name("debug page", name, self._pages)
+        check_new_name("debug page", name, {*self._pages, _RESERVED})
         self._pages[name] = page
 
     def remove(self, name: str) -> None:
@@ -82,8 +85,20 @@ class DebugPages:
         self._included[prefix] = pages
 
     def routes(self) -> Routes:
-        """The routes, for :class:`HttpServer`."""
-        return {"/debug": self._index, "/debug/": self._index, "/debug/{name}": self._page}
+        """The routes of the pages, for :class:`HttpServer`."""
+        return {"/debug": self.index, "/debug/": self.index, "/debug/{name}": self._page}
+
+    def all_standings(self) -> str:
+        """What the pages say about leader election, with those that are included."""
+        of_clusters = [
+            f"{prefix}: {line}" for prefix, pages in self._included.items() if (line := pages.standing())
+        ]
+        return "; ".join(filter(None, (self.standing(), *of_clusters)))
+
+    async def index(self, request: web.Request) -> web.Response:
+        """The list of the pages, for ``/debug``."""
+        names = sorted([*self._all(), _RESERVED])
+        return _respond(request, [{"page": f"/debug/{name}"} for name in names], self.all_standings())
 
     def _all(self) -> dict[str, tuple[Page, DebugPages]]:
         """Each page with the collection that it belongs to."""
@@ -94,19 +109,23 @@ class DebugPages:
         }
         return {**{name: (page, self) for name, page in self._pages.items()}, **included}
 
-    async def _index(self, request: web.Request) -> web.Response:
-        of_clusters = [
-            f"{prefix}: {line}" for prefix, pages in self._included.items() if (line := pages.standing())
-        ]
-        standing = "; ".join(filter(None, (self.standing(), *of_clusters)))
-        return _respond(request, [{"page": f"/debug/{name}"} for name in sorted(self._all())], standing)
-
     async def _page(self, request: web.Request) -> web.Response:
         found = self._all().get(request.match_info["name"])
         if found is None:
             return web.Response(status=404, text="no such page; /debug lists them\n")
         page, pages = found
         return _respond(request, page(), pages.standing())
+
+
+def wants_json(request: web.Request) -> bool:
+    """Whether a client wants JSON rather than text."""
+    return request.query.get("format") == "json" or "application/json" in request.headers.get("Accept", "")
+
+
+def standing_header(standing: str) -> dict[str, str]:
+    """The headers of every response: the one about leader election, and that browsers must not guess its type."""
+    found = {"X-Content-Type-Options": "nosniff"}
+    return {**found, "X-Leader-Election": standing} if standing else found
 
 
 def _short(name: str) -> str:
@@ -116,11 +135,8 @@ def _short(name: str) -> str:
 def _respond(
     request: web.Request, content: Sequence[Mapping[str, Any]] | Mapping[str, Any], standing: str
 ) -> web.Response:
-    wants_json = request.query.get("format") == "json" or "application/json" in request.headers.get(
-        "Accept", ""
-    )
-    headers = {"X-Leader-Election": standing} if standing else {}
-    if wants_json:
+    headers = standing_header(standing)
+    if wants_json(request):
         body = msgspec.json.encode(content, enc_hook=str)
         return web.Response(body=body, content_type="application/json", headers=headers)
     head = f"{standing}\n\n" if standing else ""

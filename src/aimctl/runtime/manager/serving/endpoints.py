@@ -8,6 +8,7 @@ from aimctl.runtime.manager.metrics import metrics_routes
 from aimctl.runtime.manager.serving.debug import DebugPages
 from aimctl.runtime.manager.serving.health import HealthChecks
 from aimctl.runtime.manager.serving.http import HttpServer, parse_bind_address
+from aimctl.runtime.manager.serving.status import StatusPage
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -40,6 +41,7 @@ class Endpoints:
         ready: the checks of ``/readyz``.
         pages: the debug pages, on the metrics server if it is on, else on the probe server. With protection they are
             only on the metrics server, because the probe server has none.
+        status: the status page, at ``/debug`` on the same server as the debug pages.
         servers: to be entered by the manager.
 
     Raises:
@@ -52,11 +54,14 @@ class Endpoints:
         self.health: HealthChecks = HealthChecks("healthz")
         self.ready: HealthChecks = HealthChecks("readyz")
         self.pages: DebugPages = DebugPages()
+        self.status: StatusPage = StatusPage(self.pages)
         self._servers: dict[str, HttpServer] = {}
-        pages = self.pages.routes()
+        pages = {**self.pages.routes(), **self.status.routes()}
         if parse_bind_address(METRICS, options.metrics_bind_address):
             routes = {**metrics_routes(metrics), **pages}
-            self._servers[METRICS] = HttpServer(METRICS, options.metrics_bind_address, routes, protection)
+            self._servers[METRICS] = HttpServer(
+                METRICS, options.metrics_bind_address, routes, protection, sign_in=self.status.sign_in
+            )
             pages = {}
         if parse_bind_address(PROBES, options.health_probe_bind_address):
             probes: Routes = {**self.health.routes(), **self.ready.routes()}
@@ -70,6 +75,7 @@ class Endpoints:
         self.health.include(prefix, endpoints.health)
         self.ready.include(prefix, endpoints.ready)
         self.pages.include(prefix, endpoints.pages)
+        self.status.include(prefix, endpoints.status)
 
     def port(self, field: str) -> int:
         """The bound port of the server with the address option ``field``; 0 if it is not running."""

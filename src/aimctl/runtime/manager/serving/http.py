@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.manager.serving.secure.protection import Protection
 
-__all__ = ["HttpServer", "Routes", "check_new_name", "parse_bind_address"]
+__all__ = ["HttpServer", "Routes", "SignIn", "check_new_name", "parse_bind_address"]
 
 Routes: TypeAlias = "Mapping[str, Callable[[web.Request], Awaitable[web.Response]]]"
 """Handlers by path, in aiohttp's pattern syntax."""
+
+SignIn: TypeAlias = "Callable[[web.Request], web.Response | None]"
+"""Returns the response with the status 401 for a client without a valid token, or None for the default one."""
 
 _SHUTDOWN_SECONDS = 2.0
 """Time for open requests to end; all responses are produced from memory."""
@@ -88,13 +91,20 @@ class HttpServer:
         address: see :func:`parse_bind_address`; must not be off.
         routes: handlers by path.
         protection: of all routes; None for plain HTTP without authentication.
+        sign_in: responds to clients without a valid token. Its response must not contain data.
 
     Attributes:
         protection: as given.
     """
 
     def __init__(
-        self, field: str, address: str, routes: Routes, protection: Protection | None = None
+        self,
+        field: str,
+        address: str,
+        routes: Routes,
+        protection: Protection | None = None,
+        *,
+        sign_in: SignIn | None = None,
     ) -> None:
         parsed = parse_bind_address(field, address)
         if parsed is None:
@@ -102,7 +112,7 @@ class HttpServer:
         self._field = field
         self._address = address
         self._host, self._port = parsed
-        self._routes = routes if protection is None else protection.protect(routes)
+        self._routes = routes if protection is None else protection.protect(routes, sign_in)
         self.protection: Protection | None = protection
         self._listener: Listener | None = None
         self._connections = Connections(LoopClock().monotonic)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube import Client
-    from aimctl.runtime.manager.serving.http import Routes
+    from aimctl.runtime.manager.serving.http import Routes, SignIn
     from aimctl.runtime.manager.serving.secure.options import SecureServing
 
 __all__ = ["CertificateMetrics", "Protection"]
@@ -119,9 +119,9 @@ class Protection:
         assert self._certificate is not None  # noqa: S101 - set on entry
         return self._certificate.context
 
-    def protect(self, routes: Routes) -> Routes:
-        """The same routes, for clients that are allowed to read them."""
-        return {path: self._protected(handler) for path, handler in routes.items()}
+    def protect(self, routes: Routes, sign_in: SignIn | None = None) -> Routes:
+        """The same routes, for clients that are allowed to read them; ``sign_in`` is as for :class:`HttpServer`."""
+        return {path: self._protected(handler, sign_in) for path, handler in routes.items()}
 
     async def check(self) -> None:
         """Use the current files, or renew the self-signed certificate. A failure is logged and counted."""
@@ -158,12 +158,14 @@ class Protection:
             await self.check()
 
     def _protected(
-        self, handler: Callable[[web.Request], Awaitable[web.Response]]
+        self, handler: Callable[[web.Request], Awaitable[web.Response]], sign_in: SignIn | None
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def protected(request: web.Request) -> web.Response:
             verdict = await self._access.decide(request.headers.getall("Authorization", []), request.path)
             if verdict is Verdict.ALLOWED:
                 return await handler(request)
+            if verdict is Verdict.UNAUTHENTICATED and sign_in and (response := sign_in(request)):
+                return response
             return web.Response(status=verdict.value, text=_TEXTS[verdict], headers=_HEADERS.get(verdict))
 
         return protected
