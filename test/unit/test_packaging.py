@@ -87,6 +87,20 @@ def test_the_image_holds_locked_versions_only() -> None:
     assert wanted - pinned() == set()
 
 
+def versions(lock: str) -> dict[str, str]:
+    """The version of each package of a lock file."""
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\\n]+)", text, re.MULTILINE))
+
+
+def test_the_tools_of_the_documentation_change_no_version_of_the_environment() -> None:
+    environment, tools = versions("requirements.lock"), versions("requirements-docs.lock")
+    assert "mkdocs-material" in tools
+    assert {name: tools[name] for name in tools.keys() & environment.keys()} == {
+        name: environment[name] for name in tools.keys() & environment.keys()
+    }, "run `make lock`"
+
+
 def test_both_stages_of_the_image_have_the_same_python_and_one_that_the_package_allows() -> None:
     bases = {line.removesuffix(" AS build") for line in instructions("FROM")}
     assert bases == {"${BASE}"}
