@@ -39,7 +39,7 @@ CAUSES = {
     "AimNoLeader": Cause(["holderIdentity"]),
     "AimEventLoopBlocked": Cause(["disturbing.py", "in blocks"]),
     "AimStuckReconcile": Cause(["hangs-0", "add_faults"]),
-    "AimReconcileErrors": Cause(["policy.example", "rejects-0"]),
+    "AimReconcileErrors": Cause(["policy.example", "rejects-"]),
     "AimHotLoop": Cause(["team/loops-0", "data.written"], "loops-0"),
     "AimBacklogGrows": Cause(["models"]),
     "AimQueueAge": Cause(["models", "team/bulk-"]),
