@@ -138,6 +138,15 @@ async def test_all_clients_together_take_at_most_a_tenth_of_the_event_loop():
     assert len(made) == 2
 
 
+async def test_nothing_is_read_for_a_client_that_has_gone_while_it_waited():
+    clock, made = HandClock(), []
+    page = StatusPage(DebugPages(), clock)
+    page.add("Counted", lambda: made.append(1) or {"n": len(made)})
+    assert (await page.answer("a", gone=lambda: True)).tables == []
+    assert made == []
+    assert len((await page.answer("a")).tables) == 1
+
+
 async def test_clients_with_the_same_filter_get_the_same_answer_for_a_second():
     clock = HandClock()
     page = StatusPage(DebugPages(), clock)

@@ -19,7 +19,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, final
 
 import msgspec
@@ -31,7 +30,7 @@ from aimctl.runtime.manager.serving.debug import render_table, standing_header, 
 from aimctl.runtime.manager.serving.sections import Table, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.manager.serving.debug import DebugPages
@@ -136,14 +135,22 @@ class StatusPage:
             return None
         return _document_response(401)
 
-    async def answer(self, filter_: str = "") -> _Answer:
-        """The sections with the rows that match a filter."""
+    async def answer(self, filter_: str = "", *, gone: Callable[[], bool] = lambda: False) -> _Answer:
+        """The sections with the rows that match a filter.
+
+        Args:
+            filter_: words, separated by spaces; "" for all rows.
+            gone: whether the client has closed its connection. It then gets an answer without sections, so that those
+                of a user who types a filter do not queue.
+        """
+        if known := self._fresh(filter_):
+            return known
         async with self._lock:
-            until, known = self._answers.get(filter_, (0.0, None))
-            now = self._clock.monotonic()
-            if known is not None and now < until:
+            if known := self._fresh(filter_):
                 return known
-            await self._clock.sleep(max(0.0, self._next_at - now))
+            if gone():
+                return _Answer("", [])
+            await self._clock.sleep(max(0.0, self._next_at - self._clock.monotonic()))
             made, spent = await self._read(words_of(filter_))
             now = self._clock.monotonic()
             self._next_at = now + _PAUSE_FACTOR * spent
@@ -152,6 +159,10 @@ class StatusPage:
                 del self._answers[next(iter(self._answers))]
             self._answers[filter_] = max(self._next_at, now + FRESH_SECONDS), made
             return made
+
+    def _fresh(self, filter_: str) -> _Answer | None:
+        until, known = self._answers.get(filter_, (0.0, None))
+        return known if self._clock.monotonic() < until else None
 
     async def _read(self, words: tuple[str, ...]) -> tuple[_Answer, float]:
         spent, tables = 0.0, []
@@ -176,7 +187,11 @@ class StatusPage:
         filter_ = request.query.get("filter", "")
         if len(filter_) > MAX_FILTER:
             return web.Response(status=400, text=f"filter: at most {MAX_FILTER} characters\n")
-        found = await self.answer(filter_)
+
+        def gone() -> bool:
+            return request.transport is None or request.transport.is_closing()
+
+        found = await self.answer(filter_, gone=gone)
         headers = {"Cache-Control": "no-store", **standing_header(found.standing)}
         if not wants_json(request):
             return web.Response(text="\n".join(_text(found)), headers=headers)
@@ -203,6 +218,9 @@ def _wants_document(request: web.Request) -> bool:
 @cache
 def _document() -> tuple[str, str]:
     """The document, and its Content-Security-Policy."""
+    # Only a browser needs it, and it takes milliseconds.
+    from importlib import resources
+
     text = resources.files(__package__).joinpath("status.html").read_text(encoding="utf-8")
     hashes = {
         tag: base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
