@@ -9,6 +9,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
 
 from support.conversion_cases import RECORDED, Converter, conversion_transcript
 
@@ -24,6 +25,8 @@ _SETTLE_SECONDS = 3.0
 async def test_the_recorded_conversions_are_those_of_the_real_server(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
+    if plane.version[:2] != (1, 36):
+        pytest.skip(f"the recorded answers are those of Kubernetes 1.36, and this is {plane.version}")
     trust = ssl.create_default_context(cafile=str(plane.ca_file))
     headers = {"Authorization": f"Bearer {plane.token}"}
     async with aiohttp.ClientSession(headers=headers) as session, Converter(tmp_path) as converter:

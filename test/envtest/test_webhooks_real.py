@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
 
 from support.webhook_cases import RECORDED, Receiver, webhook_transcript
 
@@ -23,6 +24,8 @@ _SETTLE_SECONDS = 1.5
 async def test_the_recorded_transcript_is_that_of_the_real_server(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
+    if plane.version[:2] != (1, 36):
+        pytest.skip(f"the recorded answers are those of Kubernetes 1.36, and this is {plane.version}")
     import ssl
 
     trust = ssl.create_default_context(cafile=str(plane.ca_file))

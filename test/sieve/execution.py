@@ -161,7 +161,8 @@ class _Run:
 
     async def run(self, expected: Outcome | None) -> None:
         scenario, outcome = self._scenario, self._outcome
-        async with world(seed=1, catalogue=catalogue(), **scenario.options) as w:
+        # Informers of servers before 1.34 begin with lists, of which older states are served.
+        async with world(seed=1, catalogue=catalogue(), kubernetes="1.33.0", **scenario.options) as w:
             self._w = w
             self._observed = Observed(w)
             self._line = Line(w.cluster, self._crash)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, final
 
 from aimctl.devcluster.apiserver.http import Endpoint, HttpFront
 from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
+from aimctl.devcluster.apiserver.openapi.versions import KUBERNETES
 from aimctl.devcluster.apiserver.server import ApiServer, ApiServerOptions
 from aimctl.devcluster.apiserver.verbs.watching import BOOKMARK_SECONDS
 from aimctl.devcluster.controllers.batch.job_tally import JobBackoff
@@ -101,6 +102,8 @@ class ClusterOptions:
         events: whether the cluster's parts write Events, which ``kubectl describe`` shows.
         controllers: False runs the API server alone: no Jobs, nodes, volumes or garbage collection.
         bookmark_seconds: period of the bookmarks of watches.
+        kubernetes: the version of Kubernetes that the server reports, such as 1.33.0. Clients of servers before 1.34
+            begin informers with lists, which a lagging server answers with an older state.
     """
 
     add_ons: Sequence[AddOn] = ()
@@ -117,6 +120,7 @@ class ClusterOptions:
     events: bool = True
     controllers: bool = True
     bookmark_seconds: float = BOOKMARK_SECONDS
+    kubernetes: str = KUBERNETES
 
 
 class ClusterFields(TypedDict, total=False):
@@ -136,6 +140,7 @@ class ClusterFields(TypedDict, total=False):
     events: bool
     controllers: bool
     bookmark_seconds: float
+    kubernetes: str
 
 
 @final
@@ -164,7 +169,9 @@ class DevCluster:
         self.faults = Faults(rng)
         """Faults that affect clients outside the cluster."""
         journal = None if data_file is None else FileJournal(Path(data_file))
-        server_options = ApiServerOptions(bookmark_seconds=self.options.bookmark_seconds)
+        server_options = ApiServerOptions(
+            bookmark_seconds=self.options.bookmark_seconds, kubernetes=self.options.kubernetes
+        )
         self.server = ApiServer(
             clock=clock, journal=journal, rng=rng, interceptor=self.faults, options=server_options
         )

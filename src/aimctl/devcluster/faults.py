@@ -58,7 +58,8 @@ class Match:
     """Selects requests. Patterns are shell globs; "*" matches everything.
 
     Attributes:
-        verb: RBAC verb: get, list, watch, create, update, patch, delete, deletecollection.
+        verb: RBAC verb: get, list, watch, create, update, patch, delete, deletecollection. A watch that begins with all
+            objects, as informers send it instead of a list since Kubernetes 1.34, is a list as well.
         resource: the plural name.
         subresource: such as ``status``; "" for the object itself.
         namespace: "" for cluster-scoped objects and for all namespaces.
@@ -77,17 +78,19 @@ class Match:
 
     def matches(self, info: RequestInfo) -> bool:
         """Whether this request is selected."""
+        verbs = (info.verb, "list") if info.initial_events else (info.verb,)
+        if self.verb != "*" and not any(fnmatchcase(verb, self.verb) for verb in verbs):
+            return False
         pairs = (
-            (info.verb, self.verb),
             (info.resource, self.resource),
             (info.subresource, self.subresource),
             (info.namespace, self.namespace),
             (info.name, self.name),
             (info.path, self.path),
         )
-        return all(pattern == "*" or fnmatchcase(value, pattern) for value, pattern in pairs) and (
-            self.predicate is None or self.predicate(info)
-        )
+        if not all(pattern == "*" or fnmatchcase(value, pattern) for value, pattern in pairs):
+            return False
+        return self.predicate is None or self.predicate(info)
 
 
 @final

@@ -72,7 +72,8 @@ async def _used_for_services() -> set[Grant]:
     """The rights used for services, derivation, caching and models; none is missing."""
     static = {"modelSources": [{"name": "w", "sourceURI": "hf://example/w", "size": "1Gi"}]}
     stuck = {"modelSources": [{"name": "w", "sourceURI": "hf://example/endless", "size": "1Gi"}]}
-    async with world(kserve=True) as w:
+    # Informers of a server before 1.34 begin with lists.
+    async with world(kserve=True, kubernetes="1.33.0") as w:
         roles = w.cluster.server.authorizer = generated()
         # The first status of each kind is rejected once as a conflict: the operator then reads the current state.
         for kind in KINDS:

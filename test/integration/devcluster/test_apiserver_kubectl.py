@@ -270,7 +270,7 @@ async def test_logs_and_describe_show_a_pod(cluster):
 
 async def test_raw_paths_versions_and_resources_are_served(cluster):
     assert await cluster("get", "--raw", "/readyz") == "ok"
-    assert "v1.33.0" in await cluster("version")
+    assert "v1.36.3" in await cluster("version")
     resources = await cluster("api-resources", "-o", "name")
     assert {"pods", "jobs.batch", "leases.coordination.k8s.io"} <= set(resources.split())
     assert "batch/v1" in (await cluster("api-versions")).split()

@@ -9,6 +9,7 @@ import pytest
 
 from aimctl.devcluster import (
     Answer,
+    ApiServerOptions,
     CutStream,
     Delay,
     Faults,
@@ -136,6 +137,44 @@ async def test_a_stale_read_returns_an_earlier_state() -> None:
         listed = await api.ok("GET", CONFIG_MAPS)
         assert (listed["items"], listed["metadata"]["resourceVersion"]) == ([], str(then))
         assert (await api("GET", f"{CONFIG_MAPS}/a")).status == 404
+
+
+INITIAL = {
+    "sendInitialEvents": "true",
+    "resourceVersionMatch": "NotOlderThan",
+    "allowWatchBookmarks": "true",
+}
+
+
+@virtual_time
+async def test_a_watch_that_begins_with_all_objects_is_a_list_as_well() -> None:
+    api = Api()
+    for verb in ("list", "watch"):
+        with api.faults.active(Answer(503), Match(verb=verb)):
+            assert (await api("GET", CONFIG_MAPS, query={"watch": "1", **INITIAL})).status == 503
+    with api.faults.active(Answer(503), Match(verb="list")):
+        async with api.watch(CONFIG_MAPS):
+            pass
+
+
+@virtual_time
+async def test_a_watch_can_begin_with_an_older_state() -> None:
+    api = Api()
+    then = api.server.storage.version
+    await api.ok("POST", CONFIG_MAPS, config_map("a"))
+    with api.faults.active(StaleRead(then), Match(verb="list")):
+        async with api.watch(CONFIG_MAPS, INITIAL) as lines:
+            first, second = await lines.next(), await lines.next()
+    assert (first["type"], first["object"]["metadata"]["resourceVersion"]) == ("BOOKMARK", str(then))
+    assert (second["type"], second["object"]["metadata"]["name"]) == ("ADDED", "a")
+
+
+async def test_the_reported_version_can_be_chosen() -> None:
+    api = Api(options=ApiServerOptions(kubernetes="1.33.4"))
+    version = await api.ok("GET", "/version")
+    assert (version["major"], version["minor"], version["gitVersion"]) == ("1", "33", "v1.33.4")
+    with pytest.raises(ValueError, match=r"kubernetes='1\.33': use a version of Kubernetes such as 1\.36"):
+        Api(options=ApiServerOptions(kubernetes="1.33"))
 
 
 @virtual_time

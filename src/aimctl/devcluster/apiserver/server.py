@@ -25,6 +25,7 @@ from aimctl.devcluster.apiserver.handlers import Handlers
 from aimctl.devcluster.apiserver.interception import ConnectionRefused
 from aimctl.devcluster.apiserver.objects.kinds import KindRegistry, ServedKind
 from aimctl.devcluster.apiserver.openapi.endpoints import Documents, accepts_openapi
+from aimctl.devcluster.apiserver.openapi.versions import KUBERNETES
 from aimctl.devcluster.apiserver.reviews import Reviews
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.devcluster.apiserver.tokens import TokenIssuer
@@ -73,11 +74,13 @@ class ApiServerOptions:
         max_body_bytes: larger requests get 413. The default is that of the real server; at most 16 MiB.
         history: events kept per kind. Older watches and pages get 410.
         bookmark_seconds: period of bookmarks.
+        kubernetes: the version that the server reports. Clients of servers before 1.34 begin informers with lists.
     """
 
     max_body_bytes: int = 3 * 1024 * 1024
     history: int = DEFAULT_HISTORY
     bookmark_seconds: float = BOOKMARK_SECONDS
+    kubernetes: str = KUBERNETES
 
 
 @final
@@ -130,7 +133,9 @@ class ApiServer:
         """The admission webhooks, once the server is started."""
         self._exchanges = Exchanges(self.writer)
         self._conversions = self.writer.conversions = Conversions(self._exchanges)
-        self._documents = Documents(self.kinds, address=lambda: self.address)
+        self._documents = Documents(
+            self.kinds, address=lambda: self.address, kubernetes=self.options.kubernetes
+        )
         self._subresources = Subresources(self.writer, clock=clock, issuer=self._issuer)
         self._reviews = Reviews(self.authenticator)
         self._handlers = Handlers(

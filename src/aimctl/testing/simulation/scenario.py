@@ -61,8 +61,11 @@ class Scenario:
         return ManagerOptions(leader_election=LEASE, loop_lag_interval=0)
 
     def cluster(self, rng: random.Random) -> DevCluster:
-        """A new cluster, which is not running yet."""
-        return DevCluster(clock=virtual_clock(), rng=rng, events=False)
+        """A new cluster, which is not running yet.
+
+        It reports version 1.33, so that informers begin with lists: the simulation serves older states of these.
+        """
+        return DevCluster(clock=virtual_clock(), rng=rng, events=False, kubernetes="1.33.0")
 
     # ---- what happens
 

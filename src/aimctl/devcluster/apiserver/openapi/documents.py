@@ -20,6 +20,7 @@ import msgspec
 
 from aimctl.devcluster.apiserver.builtin.entries import OBJECT_META, definitions
 from aimctl.devcluster.apiserver.builtin.types import builtin_type
+from aimctl.devcluster.apiserver.openapi.versions import KUBERNETES
 from aimctl.devcluster.apiserver.schema.meta import API_VERSION_SOURCE, KIND_SOURCE
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["openapi_v2", "openapi_v3", "openapi_v3_index"]
 
-_INFO: Final = {"title": "Kubernetes", "version": "v1.33.0"}
+_INFO: Final = {"title": "Kubernetes", "version": f"v{KUBERNETES}"}
 _LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
 _STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"

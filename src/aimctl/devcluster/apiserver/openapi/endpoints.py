@@ -16,6 +16,7 @@ from aimctl.devcluster.apiserver.openapi.documents import (
     openapi_v3_index,
 )
 from aimctl.devcluster.apiserver.openapi.gnostic import encode_openapi_v2, encode_openapi_v3
+from aimctl.devcluster.apiserver.openapi.versions import KUBERNETES, version_info
 from aimctl.devcluster.apiserver.wire.rendering import encode
 from aimctl.devcluster.apiserver.wire.requests import negotiate
 
@@ -25,28 +26,7 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.objects.kinds import KindRegistry, ServedKind
     from aimctl.devcluster.apiserver.wire.requests import Form, Query
 
-__all__ = ["VERSION", "Document", "Documents", "accepts_openapi"]
-
-VERSION = {
-    "major": "1",
-    "minor": "33",
-    "emulationMajor": "1",
-    "emulationMinor": "33",
-    "minCompatibilityMajor": "1",
-    "minCompatibilityMinor": "32",
-    "gitVersion": "v1.33.0",
-    "gitCommit": "0" * 40,
-    "gitTreeState": "clean",
-    "buildDate": "2025-04-23T00:00:00Z",
-    "goVersion": "go1.24.2",
-    "compiler": "gc",
-    "platform": "linux/amd64",
-}
-"""The version of Kubernetes that the server reports.
-
-Since 1.34, clients replace lists by watches if they can; with this version they list, which is what tests delay or
-refuse.
-"""
+__all__ = ["Document", "Documents", "accepts_openapi"]
 
 _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     # name: kind, group, version, verbs
@@ -90,10 +70,17 @@ class Documents:
     Args:
         kinds: the served kinds.
         address: returns ``host:port`` of the server, for legacy discovery.
+        kubernetes: the version that the server reports, such as 1.36.3.
+
+    Raises:
+        ValueError: ``kubernetes`` is no version.
     """
 
-    def __init__(self, kinds: KindRegistry, *, address: Callable[[], str]) -> None:
+    def __init__(
+        self, kinds: KindRegistry, *, address: Callable[[], str], kubernetes: str = KUBERNETES
+    ) -> None:
         self._kinds = kinds
+        self._version = version_info(kubernetes)
         self._address = address
         self._cache: dict[tuple[str, ...], Document] = {}
         self._cached_at = -1
@@ -120,7 +107,7 @@ class Documents:
 
     def _plain(self, path: str, query: Query) -> Document | None:
         if path == "/version":
-            return Document(encode(VERSION))
+            return Document(encode(self._version))
         if path == "/":
             return Document(encode({"paths": self._paths()}))
         return self._health(path, query) if path.startswith(_HEALTH) else None

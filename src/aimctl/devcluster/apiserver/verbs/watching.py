@@ -59,6 +59,7 @@ def open_watch(
     *,
     timeout_seconds: float,
     bookmark_seconds: float = BOOKMARK_SECONDS,
+    as_of: int | None = None,
     convert: Convert | None = None,
 ) -> AsyncGenerator[bytes]:
     """Open a watch.
@@ -72,6 +73,7 @@ def open_watch(
         renderer: encodes the events.
         timeout_seconds: duration of the stream, on the clock of the event loop.
         bookmark_seconds: period of the bookmarks.
+        as_of: the resourceVersion of the initial events, which an interceptor requested; None for the current one.
         convert: returns records in the version of the request, to which selectors apply; None if they are. Its
             StatusError becomes an ERROR event, the last one.
 
@@ -85,8 +87,9 @@ def open_watch(
     if version == 0 or options.send_initial_events:
         if options.send_initial_events is not False:
             selects = options.selectors.matches if convert is None else _everything
-            initial = [each for each in collection.scan(prefix) if selects(each)]
-        start = storage.version
+            records = collection.scan(prefix) if as_of is None else collection.snapshot(as_of, prefix)
+            initial = [each for each in records if selects(each)]
+        start = storage.version if as_of is None else as_of
     elif version < collection.compacted:
         return _refused(too_old(version, collection.compacted))
     stream = _Watch(

@@ -52,6 +52,7 @@ class RequestInfo:
     """What a request refers to, by its method and URL.
 
     ``verb`` is the RBAC verb for a resource, else the method in lower case. ``resource`` is empty for other paths.
+    ``initial_events`` tells a watch that begins with all objects, by which informers replace their first list.
     """
 
     verb: str
@@ -62,6 +63,7 @@ class RequestInfo:
     resource: str = ""
     subresource: str = ""
     name: str = ""
+    initial_events: bool = False
 
 
 @final
@@ -106,11 +108,11 @@ class Query:
 
 def parse_request(request: HttpRequest, query: Query) -> RequestInfo:
     """Parse method and path."""
-    return _parsed(request.method, request.path, query.flag("watch"))
+    return _parsed(request.method, request.path, query.flag("watch"), query.flag("sendInitialEvents"))
 
 
 @functools.lru_cache(_REMEMBERED)
-def _parsed(method: str, path: str, watch: bool) -> RequestInfo:  # noqa: FBT001 - private
+def _parsed(method: str, path: str, watch: bool, initial_events: bool) -> RequestInfo:  # noqa: FBT001 - private
     parts = [part for part in path.split("/") if part]
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
@@ -132,7 +134,8 @@ def _parsed(method: str, path: str, watch: bool) -> RequestInfo:  # noqa: FBT001
         verb = {"get": "list", "delete": "deletecollection"}.get(verb, verb)
     if verb in ("get", "list") and watch and not subresource:
         verb = "watch"
-    return RequestInfo(verb, path, group, version, namespace, resource, subresource, name)
+    begins = verb == "watch" and initial_events
+    return RequestInfo(verb, path, group, version, namespace, resource, subresource, name, begins)
 
 
 def header(headers: Mapping[str, str], name: str) -> str:
