@@ -300,7 +300,9 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
         generation=True, check=fixed("spec", "selector"), field_paths=("status.replicas",)
     ),
     **{key: _builtin(generation=True) for key in _WITH_GENERATION},
-    ("apps", "deployments"): _builtin(generation=True, check=fixed("spec", "selector")),
+    ("apps", "deployments"): _builtin(
+        generation=True, check=fixed("spec", "selector"), desires_annotations=True
+    ),
     ("apps", "daemonsets"): _builtin(generation=True, check=fixed("spec", "selector")),
     ("apps", "statefulsets"): _builtin(generation=True, check=check_stateful_set),
     ("storage.k8s.io", "storageclasses"): _builtin(check=fixed("provisioner")),

@@ -84,6 +84,8 @@ class Strategy:
         check: returns errors in addition to those of the schema, for the new and the old object (None on a creation).
         warn: returns the texts of warnings about an object that is written.
         keeps_status: whether an object may be created with its status, as Nodes.
+        desires_annotations: whether a change of annotations increases the generation. A write of the status may change
+            them too, without that effect (Deployments).
         convert_in: converts an object from this version to the stored one, and may change its argument.
         convert_out: converts an object from the stored version to this one, and may change its argument.
     """
@@ -100,6 +102,7 @@ class Strategy:
     check: Callable[[Mapping[str, Any], Mapping[str, Any] | None], list[FieldError]] | None = None
     warn: Callable[[Mapping[str, Any]], list[str]] | None = None
     keeps_status: bool = False
+    desires_annotations: bool = False
     convert_in: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     convert_out: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 

@@ -30,6 +30,7 @@ __all__ = [
     "check_preconditions",
     "check_type",
     "drop_duplicate_owners",
+    "of_subresource",
     "own_metadata",
     "scale_errors",
     "shaped",
@@ -281,3 +282,37 @@ def undecodable_patch(obj: dict[str, Any], problem: str) -> statuses.StatusError
 
 def _shown(obj: Any) -> str:
     return msgspec.json.encode(obj).decode()
+
+
+def of_subresource(
+    kind: ServedKind, obj: dict[str, Any], old: dict[str, Any], subresource: str
+) -> dict[str, Any]:
+    """The new object with only the changes that a write of this subresource may make.
+
+    Args:
+        kind: the kind.
+        obj: the body, with the metadata that the server sets.
+        old: the present object.
+        subresource: "" for the object itself, which keeps its status if the kind has that subresource.
+    """
+    metadata = obj["metadata"]
+    if subresource == "finalize":
+        spec = {**(old.get("spec") or {}), "finalizers": (obj.get("spec") or {}).get("finalizers") or []}
+        return {**old, "spec": spec, "metadata": metadata}
+    if subresource in ("status", "approval"):
+        changed = {**old, "status": obj["status"]} if "status" in obj else _without(old, "status")
+        changed["metadata"] = dict(old["metadata"])
+        written = ("managedFields", "annotations") if kind.rules.desires_annotations else ("managedFields",)
+        for name in written:
+            if metadata.get(name) is not None:
+                changed["metadata"][name] = metadata[name]
+        return changed
+    if kind.status_subresource:
+        obj = _without(obj, "status")
+        if "status" in old:
+            obj["status"] = old["status"]
+    return obj
+
+
+def _without(obj: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in obj.items() if key != name}

@@ -213,21 +213,15 @@ class Writer:
             metadata.pop(name, None)
             if name in old_metadata:
                 metadata[name] = old_metadata[name]
-        if subresource == "finalize":
-            spec = {**(old.get("spec") or {}), "finalizers": (obj.get("spec") or {}).get("finalizers") or []}
-            obj = {**old, "spec": spec, "metadata": metadata}
-        elif subresource in ("status", "approval"):
-            owners = metadata.get("managedFields")
-            obj = {**old, "status": obj["status"]} if "status" in obj else _without(old, "status")
-            obj["metadata"] = dict(old_metadata)
-            if owners is not None:
-                obj["metadata"]["managedFields"] = owners
-        elif kind.status_subresource:
-            obj = _without(obj, "status")
-            if "status" in old:
-                obj["status"] = old["status"]
+        obj = bodies.of_subresource(kind, obj, old, subresource)
         self._admit(kind, obj, old, subresource)
-        if kind.rules.generation and not internal and self._desired(kind, obj) != self._desired(kind, old):
+        desired = subresource != "status" or not kind.rules.desires_annotations
+        if (
+            kind.rules.generation
+            and desired
+            and not internal
+            and self._desired(kind, obj) != self._desired(kind, old)
+        ):
             obj["metadata"]["generation"] = int(old_metadata.get("generation") or 0) + 1
         new = self._finish(
             kind,
@@ -342,6 +336,8 @@ class Writer:
 
     def _desired(self, kind: ServedKind, obj: Mapping[str, Any]) -> Any:
         """The part of an object whose change increases the generation."""
+        if kind.rules.desires_annotations:
+            return obj.get("spec"), obj["metadata"].get("annotations") or {}
         if not kind.custom:
             return obj.get("spec")
         skipped = {"metadata", "apiVersion", "kind", "status"} if kind.status_subresource else {"metadata"}
@@ -378,10 +374,6 @@ class Writer:
             version = int(new["metadata"].get("resourceVersion") or 0)
             return Record(new, encode_object(new), version, collection.field_paths)
         return self._storage.put(collection, new)
-
-
-def _without(obj: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in obj.items() if key != name}
 
 
 def _canonical(obj: Any) -> bytes:

@@ -81,7 +81,7 @@ class DeploymentController(OwnerController):
         return False
 
     async def _execute(self, deployment: JsonObject, decided: DeploymentPlan) -> None:
-        namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
+        namespace = deployment["metadata"]["namespace"]
         if decided.create is not None and not await self._create(deployment, decided.create):
             return
         for set_name, patch in decided.patches:
@@ -90,14 +90,14 @@ class DeploymentController(OwnerController):
             await self.sets.delete(body)
         for reason, message in decided.events:
             await self._events.report(deployment, "Normal", reason, message)
-        if decided.revision:
-            patch = {"metadata": {"annotations": {REVISION: decided.revision}}}
-            written = await self._client.patch(DEPLOYMENTS, name, patch, namespace)
-            self.owners.observe(written)
-            if written.meta.generation == deployment["metadata"].get("generation"):
-                deployment = body_of(written)
-        if decided.status is not None:
-            body = {**deployment, "status": decided.status}
+        if decided.revision or decided.status is not None:
+            # The revision is written with the status, so that it does not increase the generation.
+            metadata, body = deployment["metadata"], dict(deployment)
+            if decided.revision:
+                annotations = {**(metadata.get("annotations") or {}), REVISION: decided.revision}
+                body["metadata"] = {**metadata, "annotations": annotations}
+            if decided.status is not None:
+                body["status"] = decided.status
             self.owners.observe(await self._client.update(DEPLOYMENTS, body, subresource="status"))
 
     async def _create(self, deployment: JsonObject, body: JsonObject) -> bool:
