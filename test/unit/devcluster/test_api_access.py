@@ -210,9 +210,22 @@ async def test_discovery_is_aggregated_or_by_group_and_includes_custom_kinds() -
     assert group["preferredVersion"] == {"groupVersion": "example.com/v1", "version": "v1"}
     await api.ok("DELETE", f"{CRDS}/widgets.example.com")
     assert (await api("GET", "/apis/example.com")).status == 404
-    assert (await api.ok("GET", "/version"))["gitVersion"] == "v1.33.0"
+    assert (await api.ok("GET", "/version"))["gitVersion"] == "v1.36.3"
     assert [(await api("GET", path)).body for path in ("/healthz", "/livez", "/readyz")] == ["ok"] * 3
     assert (await api.ok("GET", "/api"))["versions"] == ["v1"]
+
+
+@virtual_time
+@pytest.mark.parametrize("subresource", ["attach", "exec", "portforward", "proxy", "proxy/metrics"])
+async def test_connections_to_containers_are_not_implemented(subresource: str) -> None:
+    api = Api()
+    await api.ok("POST", PODS, pod("p"))
+    answer = await api("GET", f"{PODS}/p/{subresource}", query={"command": "sh"})
+    name = subresource.partition("/")[0]
+    assert (answer.status, answer.body["reason"]) == (501, "NotImplemented")
+    assert (
+        answer.message == f"pods/{name} is not implemented: nothing runs in the pods of an embedded cluster"
+    )
 
 
 @virtual_time

@@ -24,7 +24,7 @@ from aimctl.devcluster.apiserver.verbs.options import (
 from aimctl.devcluster.apiserver.verbs.patching import APPLY, decode_patch, manager_required
 from aimctl.devcluster.apiserver.verbs.reads import list_page, parse_list_options, parse_version, read_one
 from aimctl.devcluster.apiserver.verbs.requests import decode_body, duplicate_fields
-from aimctl.devcluster.apiserver.verbs.subresources import scale_of
+from aimctl.devcluster.apiserver.verbs.subresources import missing_subresource, scale_of
 from aimctl.devcluster.apiserver.verbs.watching import FIRST_TIMEOUT_SECONDS, open_watch
 from aimctl.devcluster.apiserver.verbs.write_types import Target, WriteOptions
 from aimctl.devcluster.apiserver.wire import statuses
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.verbs.writes import Writer
     from aimctl.devcluster.apiserver.wire.rendering import Include, Page
     from aimctl.devcluster.apiserver.wire.requests import Query, RequestInfo
-    from aimctl.devcluster.apiserver.wire.statuses import StatusError
     from aimctl.devcluster.storage.records import Record
     from aimctl.devcluster.storage.store import Storage
     from aimctl.runtime.clock import Clock
@@ -110,7 +109,7 @@ class Handlers:
         if info.subresource and info.subresource != "status":
             return self._subresource(call)
         if info.subresource == "status" and not kind.status_subresource:
-            raise self._no_subresource(call)
+            raise missing_subresource(call.kind, call.info)
         verbs: dict[str, Callable[[_Call], ApiResponse]] = {
             "get": self._get,
             "list": self._list,
@@ -199,6 +198,7 @@ class Handlers:
             self._renderer(call),
             timeout_seconds=timeout,
             bookmark_seconds=self.bookmark_seconds,
+            as_of=call.stale,
             convert=None if call.kind.conversion is None else partial(self.conversions.watched, call.kind),
         )
         return ApiResponse(200, _JSON, stream)
@@ -318,17 +318,11 @@ class Handlers:
 
     # -- subresources
 
-    def _no_subresource(self, call: _Call) -> StatusError:
-        """The 404 for a subresource that is not served. For custom kinds it is that of a missing object."""
-        if call.kind.custom and call.info.subresource in ("status", "scale"):
-            return statuses.not_found(call.kind.resource, call.info.name)
-        return statuses.path_not_found()
-
     def _subresource(self, call: _Call) -> ApiResponse:
         kind, info = call.kind, call.info
         served = info.subresource in kind.subresources or (info.subresource == "scale" and kind.scale)
         if not served or not info.name:
-            raise self._no_subresource(call)
+            raise missing_subresource(call.kind, call.info)
         handlers: dict[tuple[str, str], Callable[[_Call], ApiResponse]] = {
             ("log", "get"): self._log,
             ("binding", "create"): self._bind,

@@ -30,14 +30,21 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.verbs.deletion import DeleteOptions
     from aimctl.devcluster.apiserver.verbs.write_types import Target, Written
     from aimctl.devcluster.apiserver.verbs.writes import Writer
-    from aimctl.devcluster.apiserver.wire.requests import Query
+    from aimctl.devcluster.apiserver.wire.requests import Query, RequestInfo
     from aimctl.devcluster.storage.records import Record
     from aimctl.runtime.clock import Clock
 
-__all__ = ["Subresources", "scale_of"]
+__all__ = ["Subresources", "missing_subresource", "scale_of"]
 
 _TOKEN_SECONDS, _LEAST_TOKEN_SECONDS = 3600, 600
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+_STREAMS = frozenset(
+    (
+        *(("pods", name) for name in ("attach", "exec", "portforward", "proxy")),
+        *((plural, "proxy") for plural in ("nodes", "services")),
+    )
+)
+"""Connections to what runs, which this server does not have."""
 
 
 @final
@@ -195,6 +202,17 @@ class Subresources:
             error = FieldError("FieldValueInvalid", "spec.replicas", replicas, text)
             raise statuses.invalid("autoscaling", "Scale", record.name, [error])
         return self._writer.replace(kind, record, obj, options, subresource="scale")
+
+
+def missing_subresource(kind: ServedKind, info: RequestInfo) -> statuses.StatusError:
+    """The error for a subresource that is not served. For custom kinds it is that of a missing object."""
+    resource, name = kind.resource, info.subresource.partition("/")[0]
+    if kind.custom and name in ("status", "scale"):
+        return statuses.not_found(resource, info.name)
+    if not resource.group and (resource.plural, name) in _STREAMS:
+        text = f"{resource.plural}/{name} is not implemented: nothing runs in the pods of an embedded cluster"
+        return statuses.status(501, "NotImplemented", text)
+    return statuses.path_not_found()
 
 
 def _check_log_options(query: Query, name: str) -> None:
