@@ -140,7 +140,7 @@ async def test_kinds_of_all_groups_can_be_created_and_pruned(cluster):
         )
         for name in ("one", "two")
     )
-    await cluster("apply", "-f", "-", stdin=f"{one}\n---\n{two}")
+    await cluster("apply", "-f", "-", stdin=f"---\n{one}\n---\n{two}")
     assert "configmap/two pruned" in await cluster("apply", "--prune", "-l", "s=p", "-f", "-", stdin=one)
     explained = await cluster("explain", "configmap", "--output=plaintext-openapiv2")
     assert "binaryData\t<map[string]string>" in explained
