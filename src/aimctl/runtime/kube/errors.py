@@ -159,11 +159,11 @@ class Unauthorized(ApiError):
 
 
 class Forbidden(ApiError):
-    """403: authenticated, but not allowed. The message names user, verb and resource."""
+    """403: authenticated, but not allowed by the roles, or denied by a quota, a policy or an admission webhook."""
 
     remedy: ClassVar[str] = (
-        "grant the user or service account the verb on the resource; 'kubectl auth can-i' shows what is "
-        "granted"
+        "if the message says that a user cannot do this, grant the verb on the resource ('kubectl auth can-i' shows "
+        "what is granted); otherwise follow the quota, policy or webhook that it names"
     )
 
     @property
