@@ -162,7 +162,7 @@ class Forbidden(ApiError):
     """403: authenticated, but not allowed by the roles, or denied by a quota, a policy or an admission webhook."""
 
     remedy: ClassVar[str] = (
-        "if the message says that a user cannot do this, grant the verb on the resource ('kubectl auth can-i' shows "
+        "grant the verb on the resource if the message says that a user cannot do this ('kubectl auth can-i' shows "
         "what is granted); otherwise follow the quota, policy or webhook that it names"
     )
 
