@@ -19,7 +19,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-install test-image test-envtest test-kserve test-clients test-kills test-soak test-storm test-load test-alerts test-observe simulate simulate-long sieve mutants conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams docs-dashboard docs-site demo-picture checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-install test-image test-envtest test-kserve test-clients test-kills test-soak test-storm test-load test-alerts test-observe simulate simulate-long sieve mutants mutants-record conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams docs-dashboard docs-site demo-picture checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,11 +112,14 @@ conformance-record: $(STAMP) ## record the responses of a real kube-apiserver fo
 	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
 	@PYTHONPATH=test $(BIN)/python -m conformance --record $(CONFORMANCE_ARGS)
 
-sieve: $(STAMP) ## crash the manager before and after every write, serve old states, and lose events, in the standard scenarios (ONLY=caching/crash-after)
-	@PYTHONHASHSEED=0 $(BIN)/python test/sieve/run.py --only "$(ONLY)" $(SIEVE_ARGS)
+sieve: $(STAMP) ## crash the manager before and after every write, serve old states, and lose events, in the standard scenarios (ONLY=caching/crash-after, SAMPLE=5 for one of five, JOBS=2)
+	@PYTHONHASHSEED=0 $(BIN)/python test/sieve/run.py --only "$(ONLY)" --sample $(or $(SAMPLE),1) --jobs $(or $(JOBS),2)
 
-mutants: $(STAMP) ## check that the patterns of `make sieve` detect each defect in test/sieve/mutants.py (ONLY=lease)
-	@PYTHONHASHSEED=0 $(BIN)/python test/sieve/run_mutants.py --only "$(ONLY)" $(SIEVE_ARGS)
+mutants: $(STAMP) ## check that the patterns of `make sieve` detect each defect in test/sieve/mutants.py (ONLY=lease, SAMPLE=5, JOBS=2)
+	@PYTHONHASHSEED=0 $(BIN)/python test/sieve/run_mutants.py --only "$(ONLY)" --sample $(or $(SAMPLE),1) --jobs $(or $(JOBS),2)
+
+mutants-record: $(STAMP) ## search the detection of each defect again, and write the table in docs/simulation.md (ONLY=lease)
+	@PYTHONHASHSEED=0 $(BIN)/python test/sieve/run_mutants.py --record --only "$(ONLY)" --jobs $(or $(JOBS),2)
 
 lint: $(STAMP) ## check rules and format with ruff
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 Contract: :meth:`Branches.fork` is called in the event loop, at the moment of a disturbance. The child process is a copy
 of the whole run at this moment, which continues with the disturbance; the parent continues without it. So the part
 before the disturbance, which is the same in all runs, is computed once. At most ``jobs`` children run at once; the
-parent waits while there are more. A child passes its result to :meth:`Branches.finish`, which ends the process.
+parent waits while there are so many. A child passes its result to :meth:`Branches.finish`, which ends the process.
 
 Works on systems with ``fork``, in processes with one thread.
 """
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Branches"]
 
-_CHILD_SECONDS = 300
-"""Real time after which a child is killed, and its run has failed."""
+_CHILD_SECONDS = 60.0
+"""CPU time after which a child is killed, and its run has failed. A run takes less than two seconds of it."""
 
 
 class Branches:
@@ -50,16 +50,16 @@ class Branches:
 
     def fork(self, label: Any) -> bool:
         """Fork the process; True in the child."""
-        while len(self._children) >= self._jobs:
-            self._wait()
         if self.stopped is not None:
             return False
         loop = asyncio.get_running_loop()
         pid = os.fork()
         if pid:
             self._children[pid] = label
+            while len(self._children) >= self._jobs:
+                self._wait()
             return False
-        signal.alarm(_CHILD_SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, _CHILD_SECONDS)
         gc.disable()  # a short process, in which every collection would copy pages of the parent
         self.label = label
         self._children = {}

@@ -26,7 +26,15 @@ _IGNORED = frozenset({"events", "leases", "nodes", "pods", "customresourcedefini
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _JOB = re.compile(r"\b((?:discover|download)-[a-z0-9.-]+)-(?:[0-9a-f]{14}|[0-9a-f]{10})\b")
-_DROPPED = frozenset({"resourceVersion", "managedFields", "creationTimestamp", "generateName"})
+_DROPPED = frozenset(
+    {
+        "resourceVersion",
+        "managedFields",
+        "creationTimestamp",
+        "generateName",
+        "aim.silogen.ai/applied-hash",  # depends on the uid of the owner; what is hashed is compared
+    }
+)
 
 
 def end_state(objects: Mapping[Key, Body]) -> EndState:

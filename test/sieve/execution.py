@@ -9,42 +9,47 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+import logging
+from typing import TYPE_CHECKING
 
-from aimctl.runtime.manager import LeaderElectionOptions
+import structlog
+
 from aimctl.testing.virtualtime import run_virtual
 from sieve.branches import Branches
-from sieve.endstate import EndState, differences, end_state, without_repetitions
+from sieve.elections import ELECTION, Elections
+from sieve.endstate import differences, end_state, without_repetitions
 from sieve.invariants import Invariants
 from sieve.link import Line, Link, WriteFault, plural_of
 from sieve.observed import NOISE, Observed
+from sieve.patterns import Disturbance, Outcome
 from sieve.scenarios import SCENARIOS, Stage, catalogue
-from support.operator import LEASE, OPERATOR_NAMESPACE, world
+from support.operator import world
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sieve.endstate import EndState
     from sieve.observed import Change, Key
+    from sieve.patterns import Pattern
     from sieve.scenarios import Scenario
     from support.operator import Replica
 
-__all__ = ["PATTERNS", "RECOVERY_SECONDS", "Disturbance", "Outcome", "Pattern", "execute"]
+__all__ = ["RECOVERY_SECONDS", "execute", "silence"]
 
-Pattern = Literal[
-    "crash-before",
-    "crash-after",
-    "lost-response",
-    "stale-restart",
-    "time-travel",
-    "lagging-watch",
-    "lost-event",
-]
-PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
+_BEFORE_A_WRITE: tuple[tuple[Pattern, WriteFault], ...] = (
+    ("crash-before", WriteFault.CRASH),
+    ("lost-request", WriteFault.UNSENT),
+    ("late-write", WriteFault.LATE),
+)
+_AFTER_A_WRITE: tuple[tuple[Pattern, WriteFault], ...] = (
+    ("crash-after", WriteFault.CRASH),
+    ("lost-response", WriteFault.LOST),
+)
 
 RESTART_SECONDS = 1.0
 """From a crash until another manager starts."""
+_AGES = (0, 1, 2, 4, 8, 16)
+"""By how many changes the list of a restarted manager is older than the change at which the former one crashed."""
 LAG_SECONDS = 5.0
 """For how long a list is stale, a watch lags, or a watch is refused."""
 RECOVERY_SECONDS = 120.0
@@ -53,55 +58,24 @@ _PLAY_SECONDS = 3600.0
 _QUIET_SECONDS = 40.0
 """A run is settled when nothing has changed for so long. Longer than any pause that one disturbance causes."""
 _SETTLE_SECONDS = 1800.0
-_IDLE_SECONDS = {True: 120.0, False: 600.0}
-"""For so long a settled cluster must not be written to, in branches and in the undisturbed run."""
-_ELECTION = LeaderElectionOptions(
-    LEASE, OPERATOR_NAMESPACE, lease_duration=30.0, renew_deadline=20.0, retry_period=8.0
-)
-"""Longer than the defaults, so that fewer writes are renewals."""
+_IDLE_SECONDS = 120.0
+"""For so long a settled cluster must not be written to."""
+_LONG_IDLE_SECONDS = 600.0
+"""The same in the undisturbed run, if no Lease is renewed meanwhile."""
+_SETTLED_SECONDS = 15.0
+"""The scenario continues when nothing has changed for so long. Longer than a watch lags, and than a lost response delays
+the next attempt."""
+_UNDISTURBED_SECONDS = 10.0
+"""By so much an undisturbed run may differ from the expected one, in which the operator is another version."""
+_MOMENT_SECONDS = 0.05
+"""From the signal to stop a manager until another one starts."""
+_UNCLEAR = frozenset({"crash-before", "crash-after", "lost-request", "lost-response", "late-write"})
+"""Patterns after which a write may have an unclear result, or the leader has crashed, so that the Lease expires."""
+_TIMELY = frozenset({"crash-before", "crash-after", "lost-request", "late-write"})
+"""Patterns in which the manager sees each change at once."""
 _INPUTS = frozenset({"aimmodels", "aimclustermodels"})
 """Kinds that determine the input of discovery. An old state of them may lead to a Job that the end state has in addition."""
 _MOST_DIFFERENCES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Disturbance:
-    """What happens once in a run.
-
-    Attributes:
-        pattern: the kind of fault.
-        number: of the write of a manager, or of the change of the kind, from 1.
-        plural: the kind; "" for crashes.
-    """
-
-    pattern: Pattern
-    number: int
-    plural: str = ""
-
-    def __str__(self) -> str:
-        return "/".join(filter(None, (self.pattern, self.plural, str(self.number))))
-
-
-@dataclass(slots=True)
-class Outcome:
-    """The result of one run.
-
-    Attributes:
-        disturbance: None for the undisturbed run.
-        where: the write or change at which it happened.
-        problems: one line each.
-        end: the end state.
-        seconds: virtual time in which the scenario reached all its states.
-        moments: writes, and changes of kinds that managers read, for each pattern that applies to them. Only of the
-            undisturbed run.
-    """
-
-    disturbance: Disturbance | None = None
-    where: str = ""
-    problems: list[str] = field(default_factory=list)
-    end: EndState = field(default_factory=dict)
-    seconds: float = 0.0
-    moments: Counter[Pattern] = field(default_factory=Counter)
 
 
 def execute(
@@ -110,6 +84,7 @@ def execute(
     expected: Outcome | None = None,
     wanted: Callable[[Disturbance], bool] = lambda _: False,
     received: Callable[[Outcome], object] = lambda _: None,
+    found: Callable[[Outcome], object] | None = None,
     jobs: int = 1,
 ) -> Outcome:
     """Play a scenario and its branches; returns the outcome of the undisturbed run.
@@ -121,6 +96,8 @@ def execute(
         wanted: which disturbances to branch for.
         received: called with the outcome of each branch. If it raises, there are no further branches, and the exception
             is raised at the end.
+        found: if given, runs end at their first violation of an invariant. It is called with the undisturbed run when
+            that has one.
         jobs: branches that run at once.
     """
     outcome = Outcome()
@@ -129,7 +106,7 @@ def execute(
     gc.set_threshold(200_000, 50, 50)
     gc.freeze()
     try:
-        run_virtual(_Run(SCENARIOS[scenario], outcome, branches, wanted).run(expected))
+        run_virtual(_Run(SCENARIOS[scenario], outcome, branches, wanted, found).run(expected))
     except BaseException as error:  # a defect of the manager is a result
         if branches.label is None and not isinstance(error, Exception):
             raise
@@ -145,6 +122,12 @@ def execute(
     return outcome
 
 
+def silence() -> None:
+    """Log nothing, because managers that crash log errors."""
+    logging.disable(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
 class _Run:
     def __init__(
         self,
@@ -152,8 +135,10 @@ class _Run:
         outcome: Outcome,
         branches: Branches,
         wanted: Callable[[Disturbance], bool],
+        found: Callable[[Outcome], object] | None,
     ) -> None:
         self._scenario, self._outcome, self._branches, self._wanted = scenario, outcome, branches, wanted
+        self._found = found
         self._crashes: asyncio.Queue[str] = asyncio.Queue()
         self._states: list[tuple[Disturbance, Change]] = []
         self._released_by: Key | None = None
@@ -166,8 +151,16 @@ class _Run:
             self._w = w
             self._observed = Observed(w)
             self._line = Line(w.cluster, self._crash)
+            self._line.events = scenario.events
             self._line.fault = self._fault_at
-            self._invariants = Invariants(w, self._observed, limit=scenario.limit, elected=scenario.elected)
+            self._invariants = Invariants(
+                w,
+                self._observed,
+                limit=scenario.limit,
+                holder=(lambda: self._elections.holder) if scenario.elected else None,
+                found=self._violated,
+            )
+            self._elections = Elections(w, self._observed, self._invariants.report)
             self._line.before_write.append(self._invariants.before_write)
             for number in range(2 if scenario.elected else 1):
                 self._start(f"manager-{number + 1}")
@@ -183,11 +176,21 @@ class _Run:
             if expected is not None:
                 outcome.problems += self._differences(expected.end)[:_MOST_DIFFERENCES]
                 late = outcome.seconds - expected.seconds
-                if late > RECOVERY_SECONDS:
+                if late > (_UNDISTURBED_SECONDS if outcome.disturbance is None else RECOVERY_SECONDS):
                     outcome.problems.append(f"it took {late:.0f} s longer than the undisturbed run")
             if outcome.disturbance is not None:
                 outcome.end = {}
                 self._branches.finish(outcome)  # without stopping the managers and the cluster
+
+    def _violated(self) -> None:
+        """An invariant has been violated."""
+        if self._found is None:
+            return
+        self._outcome.problems += self._invariants.problems
+        if self._outcome.disturbance is None:
+            self._found(self._outcome)
+        else:
+            self._branches.finish(self._outcome)
 
     def _differences(self, expected: EndState) -> list[str]:
         found = self._outcome.end
@@ -213,9 +216,10 @@ class _Run:
                     break
         if not await self._settle():
             return
-        self._invariants.check_end()
+        self._invariants.check_settled()
         before = self._observed.last_change
-        await asyncio.sleep(_IDLE_SECONDS[self._outcome.disturbance is not None])
+        long = self._outcome.disturbance is None and not self._scenario.elected
+        await asyncio.sleep(_LONG_IDLE_SECONDS if long else _IDLE_SECONDS)
         if self._observed.last_change != before:
             problems.append(f"the settled cluster was written to at {self._observed.last_change:.3f} s")
 
@@ -225,23 +229,39 @@ class _Run:
         self._outcome.problems.append(f"not settled within {_SETTLE_SECONDS:g} s")
         return False
 
+    async def settle(self) -> None:
+        """Wait until nothing changes any more, and check what must then be true.
+
+        Raises:
+            AssertionError: changes do not end.
+        """
+        if not await self._observed.settled(_SETTLED_SECONDS, _SETTLE_SECONDS):
+            raise AssertionError(f"not settled within {_SETTLE_SECONDS:g} s")
+        self._invariants.check_settled()
+
     # ---- managers
 
     def _start(self, identity: str) -> Replica:
         return self._w.start(
             identity,
-            election=_ELECTION if self._scenario.elected else False,
+            election=ELECTION if self._scenario.elected else False,
             discovery_limit=self._scenario.limit,
             transport=Link(self._line, identity),
         )
 
     async def replace_leader(self) -> None:
-        """Stop the leader as with SIGTERM, and start another manager."""
+        """Stop the leader as with SIGTERM, and start another manager meanwhile."""
         await self._observed.until(self._leader, "there is a leader")
         replica = next(item for item in self._w.replicas if item.leads)
+        stopping = asyncio.ensure_future(replica.stop())
+        await asyncio.sleep(_MOMENT_SECONDS)
         self._start(f"{replica.identity}-next")
         # It may crash meanwhile, or lose the Lease.
-        await asyncio.wait([asyncio.ensure_future(replica.stop())])
+        await asyncio.wait([stopping])
+        disturbance = self._outcome.disturbance
+        graceful = not stopping.cancelled() and stopping.exception() is None
+        if graceful and (disturbance is None or disturbance.pattern not in _UNCLEAR):
+            self._elections.stopped(replica)
 
     async def isolate_leader(self) -> None:
         """The requests for the Lease of the present leader fail from now on."""
@@ -280,7 +300,7 @@ class _Run:
         if not self._wanted(disturbance) or not self._branches.fork(disturbance):
             return False
         self._outcome.disturbance = disturbance
-        self._invariants.stale = not disturbance.pattern.startswith("crash")
+        self._invariants.stale = disturbance.pattern not in _TIMELY
         self._invariants.old_inputs = (
             disturbance.pattern in ("stale-restart", "time-travel") and disturbance.plural in _INPUTS
         )
@@ -292,13 +312,15 @@ class _Run:
         if self._outcome.disturbance is not None:
             return None
         write = self._line.writes[number - 1]
-        if self._branch(Disturbance("crash-after" if after else "crash-before", number), write):
-            return WriteFault.CRASH
-        if after and self._branch(Disturbance("lost-response", number), write):
-            plural = plural_of(write.path)
-            self._line.hold(plural)
-            self._release_later(plural, LAG_SECONDS)
-            return WriteFault.LOST
+        for pattern, fault in _AFTER_A_WRITE if after else _BEFORE_A_WRITE:
+            if fault is not WriteFault.CRASH and plural_of(write.path) == "events":
+                continue  # nothing depends on the response
+            if self._branch(Disturbance(pattern, number), write):
+                if fault is WriteFault.LOST:
+                    plural = plural_of(write.path)
+                    self._line.hold(plural)
+                    self._release_later(plural, LAG_SECONDS)
+                return fault
         return None
 
     def _changed(self, change: Change) -> None:
@@ -328,9 +350,10 @@ class _Run:
         self._crash(self._leader())
 
     def _earlier(self, change: Change) -> Change:
-        """A change of the kind up to three changes before this one, so that the states have different ages."""
+        """A change of the kind before this one, or this one. The states have different ages."""
         history = [item for _, item in self._states if item.key.plural == change.key.plural]
-        return history[-1 - min(change.number % 4, len(history) - 1)]
+        age = _AGES[change.number % len(_AGES)]
+        return history[-1 - min(age, len(history) - 1)]
 
     async def _travel(self, change: Change) -> None:
         """Restart the manager of a settled cluster with a list of the state before a change."""

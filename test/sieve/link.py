@@ -4,9 +4,12 @@ Contract: :class:`Line` is shared by all managers of one run. It numbers their w
 are sent. :class:`Link` is the transport of one manager.
     * A crash before a write: the request does not reach the server. A crash after it: the server has answered, and the
       response does not reach the manager.
+    * A request or a response can be lost. The manager receives the same error in both cases. A write can
+      also be late: its request and its response take :data:`LATE_SECONDS` each.
     * A kind that is *stale* is listed at an older resourceVersion, unless the newest state is requested, as by a watch
       cache that lags. Reads of single objects are not served from a watch cache.
-    * The watches of a kind that is *held* deliver nothing until it is released.
+    * The watches of a kind that is *held* deliver nothing until it is released. After that they catch up, with a pause
+      between two events, so that the manager also sees the states in between.
     * The watches of a kind that is *cut* end before the next event. New ones are refused until it is released; the
       first one then gets 410, so that the kind is listed.
 """
@@ -31,7 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Line", "Link", "Write", "WriteFault"]
 
+LATE_SECONDS = 2.5
+"""Delay of the request, and of the response, of a write that is late."""
+
 _REVIEWS = "/apis/authorization.k8s.io/"
+_CATCH_UP_SECONDS = 10.0
+"""Time after a release in which watches deliver events with pauses."""
+_PAUSE_SECONDS = 0.1
 
 
 class Write(NamedTuple):
@@ -50,8 +59,12 @@ class WriteFault(Enum):
 
     CRASH = auto()
     """The manager crashes."""
+    UNSENT = auto()
+    """The server does not receive the request."""
     LOST = auto()
     """The manager does not receive the response."""
+    LATE = auto()
+    """The server receives the request late, and the manager the response."""
 
 
 class Line:
@@ -69,6 +82,8 @@ class Line:
         """Called before, or after, the write with this number."""
         self.isolated: set[str] = set()
         """The managers whose requests for Leases fail."""
+        self.events = True
+        """Whether Events reach the server. If not, they are no writes, and are accepted without being stored."""
         self.writes: list[Write] = []
         self.watched: set[str] = set()
         """The plurals of all kinds that were listed or watched."""
@@ -77,6 +92,8 @@ class Line:
         self.before_write: list[Callable[[str, HttpRequest], None]] = []
         """Called with the identity and the request before the server handles it."""
         self._held: dict[str, asyncio.Event] = {}
+        self._behind: dict[str, float] = {}
+        """Until when the watches of a kind catch up."""
         self._cut: set[str] = set()
         self._gone: set[str] = set()
 
@@ -94,6 +111,7 @@ class Line:
         held = self._held.pop(plural, None)
         if held is not None:
             held.set()
+            self._behind[plural] = asyncio.get_running_loop().time() + _CATCH_UP_SECONDS
         if plural in self._cut:
             self._cut.discard(plural)
             self._gone.add(plural)
@@ -117,6 +135,8 @@ class Line:
         held = self._held.get(plural)
         if held is not None:
             await held.wait()
+        elif asyncio.get_running_loop().time() < self._behind.get(plural, 0.0):
+            await asyncio.sleep(_PAUSE_SECONDS)
         if plural in self._cut:
             raise ConnectionFailed("the watch was cut")
 
@@ -149,11 +169,20 @@ class Link:
             async with self._inner.send(request, timeout_seconds=timeout_seconds) as response:
                 yield response
             return
+        if not line.events and plural_of(request.path) == "events":
+            yield _Reply(201, request.body or b"")
+            return
         line.writes.append(Write(self._identity, request.method, request.path))
         number = len(line.writes)
-        if line.fault(number, False) is WriteFault.CRASH:
-            line.crash(self._identity)
-            raise ConnectionFailed("the process crashed before the write")
+        fault = line.fault(number, False)
+        match fault:
+            case WriteFault.CRASH:
+                line.crash(self._identity)
+                raise ConnectionFailed("the process crashed before the write")
+            case WriteFault.UNSENT:
+                raise ConnectionFailed("the request was lost")
+            case WriteFault.LATE:
+                await asyncio.sleep(LATE_SECONDS)
         for check in line.before_write:
             check(self._identity, request)
         async with self._inner.send(request, timeout_seconds=timeout_seconds) as response:
@@ -163,6 +192,8 @@ class Link:
                     raise ConnectionFailed("the process crashed after the write")
                 case WriteFault.LOST:
                     raise ConnectionFailed("the response was lost")
+            if fault is WriteFault.LATE:
+                await asyncio.sleep(LATE_SECONDS)
             yield response
 
     @asynccontextmanager
@@ -175,10 +206,10 @@ class Link:
             if line.refuses(plural):
                 raise ConnectionFailed("the watch is refused", refused=True)
             if query.get("sendInitialEvents") and plural in line.stale:
-                yield _Reply(422, "Invalid", "sendInitialEvents is forbidden by this server")
+                yield _status(422, "Invalid", "sendInitialEvents is forbidden by this server")
                 return
             if line.expires(plural):
-                yield _Reply(410, "Expired", "too old resource version")
+                yield _status(410, "Expired", "too old resource version")
                 return
             async with self._inner.send(request, stream=stream, timeout_seconds=timeout_seconds) as response:
                 yield _Delivered(response, line, plural)
@@ -207,21 +238,25 @@ def plural_of(path: str) -> str:
     return rest[0] if rest else ""
 
 
-class _Reply:
-    """A Status."""
+def _status(code: int, reason: str, message: str) -> _Reply:
+    body = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "reason": reason,
+        "message": message,
+        "code": code,
+    }
+    return _Reply(code, msgspec.json.encode(body))
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+
+class _Reply:
+    """A response that does not come from the server."""
+
+    def __init__(self, status: int, body: bytes) -> None:
         self.status = status
         self.headers: Mapping[str, str] = {"content-type": "application/json"}
-        body = {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "status": "Failure",
-            "reason": reason,
-            "message": message,
-            "code": status,
-        }
-        self._body = msgspec.json.encode(body)
+        self._body = body
 
     async def read(self) -> bytes:
         return self._body

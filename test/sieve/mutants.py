@@ -111,13 +111,13 @@ MUTANTS: tuple[Mutant, ...] = (
         first="lost-response",
     ),
     Mutant(
-        "never settle a lost response",
-        "a slot is free when its Job has ended",
+        "never look up a Job whose creation had no response",
+        "the slot of a Job that was not created is free again",
         "discovery",
         _SLOTS,
-        "            if self.job(key) is not None:\n                self.settle(key)\n            elif",
-        "            if self.job(key) is None and False:\n                self.settle(key)\n            elif",
-        first="lost-response",
+        "            elif unclear.check_at <= self._clock.monotonic():",
+        "            elif unclear.check_at <= self._clock.monotonic() and unclear.check_at < 0:",
+        first="lost-request",
     ),
     Mutant(
         "keep the slot after the creation",
@@ -137,12 +137,12 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "create Jobs that are no longer wanted",
-        "no Job for a deleted template",
+        "a Job is created for the present input",
         "discovery",
         _ADMISSION,
         "return observed.obj if item.create.key in wanted else None",
         "return observed.obj",
-        first="lagging-watch/jobs",
+        first="late-write",
     ),
     # ---- discovery
     Mutant(
@@ -233,7 +233,6 @@ MUTANTS: tuple[Mutant, ...] = (
         _DOWNLOAD,
         "        writer = self._other_writer()\n",
         '        writer = ""\n',
-        first="stale-restart/jobs",
     ),
     Mutant(
         "count failed attempts twice",
@@ -300,6 +299,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "domain/models/decision.py",
         "if name not in seen.existing}",
         "if not seen.existing}",
+        first="crash-after",
     ),
     Mutant(
         "leave the owner out of InferenceServices",
@@ -349,7 +349,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _PLAN_RUN,
         'metadata = {**action.body.get("metadata", {}), "resourceVersion": target.resource_version}',
         'metadata = {**action.body.get("metadata", {})}',
-        first="lagging-watch/aimservicetemplates",
+        first="stale-restart/aimservicetemplates",
     ),
     Mutant(
         "delete without preconditions",
@@ -358,7 +358,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _PLAN_RUN,
         "                    uid=target.uid,\n                    resource_version=target.resource_version,\n",
         "",
-        first="lagging-watch/aimmodelcaches",
+        first="stale-restart/aimservicetemplates",
     ),
     Mutant(
         "write the status without a resourceVersion",
@@ -367,16 +367,15 @@ MUTANTS: tuple[Mutant, ...] = (
         "controllers/execution/status_writer.py",
         '"uid": meta.uid, "resourceVersion": meta.resource_version}',
         '"uid": meta.uid}',
-        first="lagging-watch",
+        first="stale-restart",
     ),
     Mutant(
         "drop a write whose name is taken",
-        "an object of a lost response is used",
-        "derivation",
+        "an object that has the name already is reported",
+        "caching",
         _PLAN_RUN,
         "        except AlreadyExists:\n            return await self._exists(obj, action)",
         "        except AlreadyExists:\n            self._dropped.add(action.key)\n            return False",
-        first="lost-response",
     ),
     # ---- the library
     Mutant(
@@ -395,16 +394,16 @@ MUTANTS: tuple[Mutant, ...] = (
         _STORE,
         "        if old is not None and not newer(obj, old):\n            # Older",
         "        if old is not None and old is obj:\n            # Older",
-        first="lagging-watch/jobs",
+        first="lagging-watch/aimservicetemplates",
     ),
     Mutant(
         "ignore deletions in a new list",
         "a lost deletion is found by the next list",
-        "discovery",
+        "caching",
         _MERGE,
         "            deletes.append(Change(old, None, confirmed=False))\n    return",
         "            content.setdefault(old.meta.namespace, {})[old.meta.name] = old\n    return",
-        first="lost-event",
+        first="lost-event/persistentvolumeclaims",
     ),
     Mutant(
         "ignore changes in a new list",
@@ -430,7 +429,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "runtime/controller/controller.py",
         "        self._queue.add_after(request, pause, priority=priority)",
         "        if outcome.error is None:\n            self._queue.add_after(request, pause, priority=priority)",
-        first="lost-response",
+        first="lost-request",
     ),
     Mutant(
         "retry after minutes",
@@ -439,7 +438,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "runtime/queue/ratelimit.py",
         "        return exponential_delay(self._count(item), self._base, self._max)",
         "        return exponential_delay(self._count(item) + 16, self._base, self._max)",
-        first="lost-response",
+        first="lost-request",
     ),
     # ---- the lease
     Mutant(
@@ -450,6 +449,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "        async with asyncio.TaskGroup() as tasks:\n            stops = [",
         "        if self._elector and self._release:\n            await self._elector.release()\n"
         "        async with asyncio.TaskGroup() as tasks:\n            stops = [",
+        first="late-write",
     ),
     Mutant(
         "never release the lease",

@@ -22,6 +22,8 @@ Body = dict[str, Any]
 NOISE = frozenset({"events", "leases", "nodes"})
 """Plurals whose changes do not end the quiet time after which a run is settled."""
 
+_TICK_SECONDS = 0.001
+
 
 class Key(NamedTuple):
     """An object, by the plural name of its kind; the namespace of cluster-scoped objects is ""."""
@@ -121,5 +123,6 @@ class Observed:
         while (missing := self.last_change + quiet - self._clock.monotonic()) > 0:
             if self._clock.monotonic() + missing > end:
                 return False
-            await asyncio.sleep(missing)
+            # A tick more, because the sum of the times may be rounded down, and time would then stand still.
+            await asyncio.sleep(missing + _TICK_SECONDS)
         return True

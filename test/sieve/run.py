@@ -1,24 +1,22 @@
 """``make sieve`` runs every disturbance of every scenario; ``make sieve ONLY=caching/lost-event`` runs some of them.
 
 A selection is the beginning of a label: a scenario, a scenario and a pattern, or one disturbance such as
-``caching/crash-after/17``. The exit status is 1 if a run failed. ``--every 10`` runs one of ten disturbances.
+``caching/crash-after/17``. ``--sample 5`` runs one of five disturbances. The exit status is 1 if a run failed, or if not
+every disturbance of a whole run was played.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
-import structlog
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from sieve.execution import PATTERNS, Disturbance, Outcome, execute
+from sieve.execution import execute, silence
+from sieve.patterns import PATTERNS, Disturbance, Outcome
 from sieve.scenarios import SCENARIOS
 
 __all__ = ["main"]
@@ -32,14 +30,15 @@ def main() -> int:
         description="crashes, old states and lost events in the standard scenarios"
     )
     parser.add_argument("--only", default="", help="run the disturbances whose label begins so")
-    parser.add_argument("--every", type=int, default=1, help="run one of so many disturbances")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once")
+    parser.add_argument("--sample", type=int, default=1, help="run one of so many disturbances")
+    parser.add_argument("--offset", type=int, default=0, help="which one, from 0")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at once")
     options = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    silence()
     begun, failed, runs = time.monotonic(), 0, 0
+    moments, covered = Counter[str](), Counter[str]()
     print(
-        f"{'scenario':11} {' '.join(f'{pattern:>15}' for pattern in PATTERNS)}  failed  seconds", flush=True
+        f"{'scenario':11} {' '.join(f'{pattern:>14}' for pattern in PATTERNS)}  failed  seconds", flush=True
     )
     for name in SCENARIOS:
         if options.only and not options.only.startswith(name) and not name.startswith(options.only):
@@ -48,28 +47,37 @@ def main() -> int:
         bad = [outcome for outcome in outcomes if outcome.problems]
         failed += len(bad)
         runs += len(outcomes)
+        moments.update(outcomes[0].moments)
+        covered.update(outcome.disturbance.pattern for outcome in outcomes if outcome.disturbance)
         print(row, flush=True)
-        for outcome in bad[:_MOST_SHOWN]:
-            print(_described(name, outcome), flush=True)
-    print(f"{runs} runs in {time.monotonic() - begun:.0f} s; {failed} failed")
-    return 1 if failed or not runs else 0
+    shares = ", ".join(f"{name} {covered[name] / moments[name]:.0%}" for name in PATTERNS if moments[name])
+    print(f"{runs} runs in {time.monotonic() - begun:.0f} s; {failed} failed; covered: {shares}")
+    whole = not options.only and options.sample == 1
+    return 1 if failed or not runs or (whole and covered != moments) else 0
 
 
 def _scenario(name: str, options: argparse.Namespace) -> tuple[list[Outcome], str]:
     """The outcomes of a scenario, and its row of the table."""
     begun, only = time.monotonic(), options.only
+    outcomes: list[Outcome] = []
+
+    def received(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if outcome.problems and sum(1 for item in outcomes if item.problems) <= _MOST_SHOWN:
+            print(_described(name, outcome), flush=True)
+
     undisturbed = execute(name)
-    outcomes = [undisturbed]
+    received(undisturbed)
 
     def wanted(disturbance: Disturbance) -> bool:
         label = f"{name}/{disturbance}"
         chosen = label == only if only[-1:].isdigit() else label.startswith(only)
-        return chosen and disturbance.number % options.every == 0
+        return chosen and disturbance.number % options.sample == options.offset % options.sample
 
     if not undisturbed.problems:
-        execute(name, expected=undisturbed, wanted=wanted, received=outcomes.append, jobs=options.jobs)
+        execute(name, expected=undisturbed, wanted=wanted, received=received, jobs=options.jobs)
     covered = Counter(outcome.disturbance.pattern for outcome in outcomes if outcome.disturbance)
-    cells = " ".join(f"{f'{covered[item]} of {undisturbed.moments[item]}':>15}" for item in PATTERNS)
+    cells = " ".join(f"{f'{covered[item]} of {undisturbed.moments[item]}':>14}" for item in PATTERNS)
     failed = sum(1 for outcome in outcomes if outcome.problems)
     return outcomes, f"{name:11} {cells}  {failed:6}  {time.monotonic() - begun:7.0f}"
 

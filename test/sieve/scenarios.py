@@ -27,6 +27,9 @@ __all__ = ["SCENARIOS", "SIZES", "Scenario", "Stage", "catalogue"]
 SIZES = {"hf://org/one": 4, "hf://org/two": 6}
 """The downloadable sources and their sizes in GiB, at 1 GiB per second. The second one fails once."""
 
+_CLAIM = "org-one-8486e36254"
+"""The name of the model cache, and of the claim, of the first source."""
+
 _GPU = {"count": 1, "model": "MI300X"}
 _ONE = [{"name": "one", "sourceURI": "hf://org/one", "size": "4Gi"}]
 _TWO = [*_ONE, {"name": "two", "sourceURI": "hf://org/two", "size": "6Gi"}]
@@ -64,6 +67,9 @@ class Managers(Protocol):
     async def isolate_leader(self) -> None:
         """The requests for the Lease of the present leader fail from now on."""
 
+    async def settle(self) -> None:
+        """Wait until nothing changes any more, and check what must then be true."""
+
 
 class Stage:
     """The users of one run.
@@ -86,6 +92,10 @@ class Stage:
     async def isolate_leader(self) -> None:
         """The requests for the Lease of the present leader fail from now on; its other requests do not."""
         await self._managers.isolate_leader()
+
+    async def settle(self) -> None:
+        """Wait until nothing changes any more, and check what must then be true."""
+        await self._managers.settle()
 
     async def delete(self, kind: Resource[Any], name: str, namespace: str = "team") -> None:
         """Delete an object, and wait until it is gone."""
@@ -125,18 +135,36 @@ class Stage:
                 "app.kubernetes.io/managed-by": "aim",
                 "app.kubernetes.io/component": "discovery",
             }
-            metadata = {"name": f"foreign-{number}", "labels": labels}
+            metadata = {"name": f"user-{number}", "labels": labels}
             body = {"metadata": metadata, "spec": {"suspend": True, "template": {"spec": pod}}}
             await self.w.client.create(JOBS, body, "default")
 
-    async def delete_jobs(self) -> None:
-        """Delete all Jobs of the namespace, as a user who cleans up."""
-        for job in [key for key, _ in self._observed.of("jobs") if key.namespace == "team"]:
-            await self.w.client.delete(JOBS, job.name, job.namespace, propagation="Background")
+    async def delete_jobs(self, beginning: str = "") -> None:
+        """Delete the Jobs of the namespace whose names begin so, as a user who cleans up."""
+        for job in self.of("jobs"):
+            if job.namespace == "team" and job.name.startswith(beginning):
+                await self.w.client.delete(JOBS, job.name, job.namespace, propagation="Background")
+
+    async def claim(self, name: str) -> None:
+        """Create a volume claim, as a user who does not know of the operator."""
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        await self.w.client.create(PVCS, {"metadata": {"name": name}, "spec": spec}, "team")
+
+    def downloads(self, cache: str) -> bool:
+        """Whether a pod that fills a cache is running."""
+        return any(
+            key.name.startswith(f"download-{cache}-") and (pod.get("status") or {}).get("phase") == "Running"
+            for key, pod in self._observed.of("pods")
+        )
 
     def started(self, template: str) -> bool:
         """Whether a discovery Job of a template exists."""
         return any(key.name.startswith(f"discover-{template}-") for key, _ in self._observed.of("jobs"))
+
+    def owners(self, plural: str, name: str) -> int:
+        """The number of owners of an object."""
+        body = self._observed.objects.get(Key(plural, "team", name)) or {"metadata": {}}
+        return len(body["metadata"].get("ownerReferences") or ())
 
     def of(self, plural: str) -> list[Key]:
         """The objects of a kind."""
@@ -178,9 +206,10 @@ TEMPLATES, CLUSTER_TEMPLATES = "aimservicetemplates", "aimclusterservicetemplate
 
 
 async def discovery(stage: Stage) -> None:
-    """Five templates share two slots, which Jobs of others do not take.
+    """Six templates share two slots, which Jobs of others do not take.
 
-    Inputs change, a template is deleted while its Job runs, and users delete finished Jobs.
+    Inputs change, also of a template that waits for a slot; a template is deleted while its Job runs; and users delete
+    finished Jobs.
     """
     w = stage.w
     await w.model("m", image="aim-one:1")
@@ -196,16 +225,27 @@ async def discovery(stage: Stage) -> None:
     await stage.until(TEMPLATES, "c", "Ready", "other")
     await stage.until(CLUSTER_TEMPLATES, "d", "Ready", "")
     await stage.until(TEMPLATES, "e", "Progressing")
-    # A namespace without Jobs is preferred, so a manager that does not know of the two running ones starts a third one.
     await w.template("g", "team", model="slow")
     await stage.until_true(lambda: stage.started("g"), "the Job of g exists")
+    await w.template("h", "other")
+    await stage.until(TEMPLATES, "h", "Pending", "other")
+    # A slot becomes free while the manager observes another input of the template that waits for it.
+    await w.template("h", "other", env=[{"name": "VARIANT", "value": "3"}])
+    await stage.delete(kinds.TEMPLATES, "g")
+    await stage.until(TEMPLATES, "h", "Ready", "other")
+    await w.template("g", "team", model="slow")
+    await stage.until_true(lambda: stage.started("g"), "the Job of g exists")
+    # A namespace without Jobs is preferred, so a manager that does not know of the two running ones starts a third one.
     await w.template("f", "other")
     await stage.until(TEMPLATES, "f", "Ready", "other")
     for name in "eg":
         await stage.delete(kinds.TEMPLATES, name)
+    for name in "fh":
+        await stage.delete(kinds.TEMPLATES, name, "other")
     await w.template("a", "team", env=[{"name": "VARIANT", "value": "2"}])
     await stage.until(TEMPLATES, "a", "Ready")
     await stage.delete_jobs()
+    await stage.settle()
     await w.model("m", image="aim-one:2")
     for plural, name, namespace in (
         *((TEMPLATES, name, "team") for name in "ab"),
@@ -217,39 +257,65 @@ async def discovery(stage: Stage) -> None:
             f"{name} is discovered from the new image",
         )
     await stage.delete(kinds.TEMPLATES, "b")
+    await stage.delete_jobs()
 
 
 async def derivation(stage: Stage) -> None:
-    """Two services share a derived template, until the first is deleted and the second needs no template of its own."""
+    """Three services share a derived template. They leave it one after the other for another one.
+
+    The first one leaves at the moment when it is no longer the only owner.
+    """
     w = stage.w
     await w.model("m", image="aim-one:1")
     await w.template("base", "team", gpuSelector=_GPU)
-    for name in ("first", "second"):
-        await w.service(
-            name, "team", model={"ref": "m"}, templateRef="base", overrides={"metric": "throughput"}
-        )
-    for name in ("first", "second"):
-        await stage.until("aimservices", name, "Running")
+
+    async def create(name: str) -> None:
+        overrides = {"metric": "throughput"}
+        await w.service(name, "team", model={"ref": "m"}, templateRef="base", overrides=overrides)
+
+    async def leave(name: str) -> None:
+        await stage.patch(kinds.SERVICES, name, {"overrides": {"precision": "fp8"}})
+
+    await create("first")
+    await stage.until("aimservices", "first", "Running")
     derived = next(key.name for key in stage.of(TEMPLATES) if key.name != "base")
-    await stage.delete(kinds.SERVICES, "first")
-    await stage.patch(kinds.SERVICES, "second", {"overrides": {"precision": "fp8"}})
-    await stage.until_gone(TEMPLATES, derived)
+    await create("second")
+    await stage.until_true(lambda: stage.owners(TEMPLATES, derived) == 2, f"{derived} has two owners")
+    await leave("first")
+    await create("third")
+    for name in ("first", "second", "third"):
+        await stage.until("aimservices", name, "Running")
+    await stage.settle()
+    await leave("second")
     await stage.until("aimservices", "second", "Running")
+    await stage.settle()
+    await stage.delete(kinds.SERVICES, "first")
+    await leave("third")
+    await stage.until_gone(TEMPLATES, derived)
+    await stage.until("aimservices", "third", "Running")
 
 
 async def caching(stage: Stage) -> None:
-    """A template with caching and a template cache of a user share a source; a volume claim is deleted, and the template."""
+    """A template with caching and a template cache of a user share a source; a volume claim is deleted, and the template.
+
+    The claim of a user has the name that the operator needs, and a user deletes the Job of a download.
+    """
     w = stage.w
     await w.model("m", image="aim-one:1")
-    await w.template("a", "team", modelSources=_TWO, caching={"enabled": True})
+    await w.namespace("team")
+    await stage.claim(_CLAIM)
     await w.template("shared", "", modelSources=_ONE)
     await stage.cache("mine", "shared")
+    await stage.until("aimmodelcaches", _CLAIM, "Failed")
+    await w.client.delete(PVCS, _CLAIM, "team", propagation="Background")
+    await w.template("a", "team", modelSources=_TWO, caching={"enabled": True})
+    await stage.until_true(lambda: stage.downloads(_CLAIM), "the download runs")
+    await stage.delete_jobs(f"download-{_CLAIM}-")
     await stage.until("aimtemplatecaches", "mine", "Available")
     await stage.until(TEMPLATES, "a", "Ready")
     await w.service("s", "team", model={"ref": "m"}, templateRef="a", cacheModel=True)
     await stage.until("aimservices", "s", "Running")
-    claim = next(key.name for key in stage.of("persistentvolumeclaims") if "one" in key.name)
-    await stage.lose_claim(claim)
+    await stage.lose_claim(_CLAIM)
     await stage.until("aimtemplatecaches", "mine", "Available")
     await stage.delete(kinds.SERVICES, "s")
     await stage.delete(kinds.TEMPLATES, "a")
@@ -293,7 +359,7 @@ async def failover(stage: Stage) -> None:
     await w.model("m", image="aim-one:1")
     for name in "abc":
         await w.template(name, "team", caching={"enabled": name == "a"})
-    await stage.until(TEMPLATES, "a", "Progressing")
+    await stage.until_true(lambda: stage.of("persistentvolumeclaims"), "a claim exists")
     await stage.replace_leader()
     for name in "abc":
         await stage.until(TEMPLATES, name, "Ready")
@@ -315,20 +381,22 @@ class Scenario:
         play: the actions of the users.
         limit: unfinished discovery Jobs at once.
         elected: whether two managers with a Lease run, instead of one without.
+        events: whether Events reach the server. Nothing reads them, and they are a third of all writes.
         options: of the cluster.
     """
 
     play: Callable[[Stage], Awaitable[None]]
     limit: int = 2
     elected: bool = False
+    events: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
 
 SCENARIOS = {
     "discovery": Scenario(discovery),
     "derivation": Scenario(derivation, options={"kserve": True}),
-    "caching": Scenario(caching, options={"kserve": True}),
-    "models": Scenario(models),
+    "caching": Scenario(caching, options={"kserve": True, "termination_seconds": 3.0}),
+    "models": Scenario(models, events=True),
     "services": Scenario(services, options={"kserve": True}),
     "failover": Scenario(failover, elected=True),
 }

@@ -163,6 +163,11 @@ class Replica:
     def leads(self) -> bool:
         return self.running and self.manager.elected.is_set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it has received the signal to stop."""
+        return self._stop.is_set()
+
     async def stop(self) -> None:
         """Stop it as with SIGTERM, and wait for its end."""
         self._stop.set()

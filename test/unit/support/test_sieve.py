@@ -1,4 +1,4 @@
-"""The comparison of end states, and the table of mutants."""
+"""The comparison of end states, the invariants of a settled cluster, and the table of mutants."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from sieve.bodies import DERIVED
+from sieve.detections import load, page_with
 from sieve.endstate import differences, end_state, without_repetitions
 from sieve.mutants import MUTANTS
 from sieve.mutation import mutated
 from sieve.observed import Key
+from sieve.settled import settled_problems
 
 SIEVE = Path(__file__).parent.parent.parent / "sieve"
 UID, OTHER = "11111111-2222-4333-8444-555555555555", "99999999-2222-4333-8444-555555555555"
@@ -64,6 +67,57 @@ def test_the_table_of_mutants_is_in_step_with_the_source() -> None:
     assert len({item.name for item in MUTANTS}) == len(MUTANTS) >= 30
     for mutant in MUTANTS:
         ast.parse(mutated(mutant))
+
+
+def test_the_documentation_has_the_recorded_detection_of_each_mutant() -> None:
+    page = (SIEVE.parent.parent / "docs" / "simulation.md").read_text(encoding="utf-8")
+    detections = load()
+    assert {item.name for item in MUTANTS} == {*detections}, "run `make mutants-record`"
+    assert page_with(detections, page) == page, "run `make mutants-record`"
+    assert all(f"`{item.where}`" in page for item in detections.values())
+
+
+SERVICE = {"metadata": {"uid": UID}, "spec": {"overrides": {"metric": "throughput"}}}
+
+
+@pytest.mark.parametrize(
+    ("owners", "uses", "problems"),
+    [
+        ([UID], UID, []),
+        ([UID], OTHER, ["aimservices/n/s owns aimservicetemplates/n/d, and does not use it"]),
+        (
+            [],
+            UID,
+            [
+                "aimservicetemplates/n/d is derived, and no owner wants it",
+                "aimservices/n/s uses aimservicetemplates/n/d, and does not own it",
+            ],
+        ),
+        (
+            [UID, OTHER],
+            UID,
+            ["an object that does not exist owns aimservicetemplates/n/d, and does not use it"],
+        ),
+    ],
+    ids=["owned and used", "owned and not used", "used and not owned", "owned by something that is gone"],
+)
+def test_a_settled_derived_template_is_owned_by_those_that_use_it(
+    owners: list[str], uses: str, problems: list[str]
+) -> None:
+    template = {
+        "metadata": {
+            "uid": "t",
+            "labels": {DERIVED: "true"},
+            "ownerReferences": [{"uid": uid} for uid in owners],
+        },
+        "spec": {"metric": "throughput"},
+    }
+    used = "t" if uses == UID else "another"
+    objects = {
+        Key("aimservicetemplates", "n", "d"): template,
+        Key("aimservices", "n", "s"): {**SERVICE, "status": {"resolvedTemplate": {"uid": used}}},
+    }
+    assert list(settled_problems(objects)) == problems
 
 
 @pytest.mark.proof
