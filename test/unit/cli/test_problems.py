@@ -87,6 +87,27 @@ def test_a_row_shows_the_number_and_below_it_message_names_and_command():
     ]
 
 
+def test_different_messages_of_one_reason_are_shown_with_their_number():
+    def failed(name, message):
+        return template(name, state=status("Failed", "DiscoveryFailed", message))
+
+    problems = found(
+        failed("a", "exit code 3 of 'a-discovery'"),
+        failed("b", "exit code 3 of 'b-discovery'"),
+        failed("c", "the Secret 'hf' is missing"),
+        failed("d", "the image cannot be pulled"),
+        failed("e", "no profile"),
+    )
+    _, row, *below = lines(problems)
+    assert row.split()[0] == "5"
+    assert below[:4] == [
+        "  2 of 5: exit code 3 of 'a-discovery'",
+        "  1 of 5: the Secret 'hf' is missing",
+        "  1 of 5: the image cannot be pulled",
+        "  and 1 other message",
+    ]
+
+
 def test_without_a_problem_only_the_summary_is_shown():
     problems = found(template("good", state=READY))
     assert lines(problems) == []

@@ -22,9 +22,12 @@ __all__ = ["foot", "render"]
 _NAMED = 5
 """Members of a group whose names are shown; ``-o json`` has all of them."""
 
+_MESSAGES = 3
+"""Different messages of a group that are shown; ``-o json`` has that of each member."""
+
 
 def render(found: Problems, facts: Facts, flags: Sequence[str], width: int | None) -> list[Text]:
-    """One row for each group; below it the message and the names of its members, and the command that explains one."""
+    """One row for each group; below it the messages and the names of its members, and the command that explains one."""
     if not found.groups:
         return []
     headers = ("PROBLEM", "STATE", "REASON", "FOR", "AFFECTED")
@@ -54,9 +57,28 @@ def _details(group: Group, flags: Sequence[str], width: int | None) -> list[Text
     names = [place(one.namespace, one.name) for one in group.members]
     more = len(names) - _NAMED
     listed = ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-    lines = paragraph(group.first.message, width, indent="  ", style="italic") if group.first.message else []
+    lines = _messages(group, width)
     lines += paragraph(listed, width, indent="  ", style="dim")
     return [*lines, Text("  Why: ").append(explain_command(group.first, flags), "blue")]
+
+
+def _messages(group: Group, width: int | None) -> list[Text]:
+    messages = group.messages
+    if len(messages) == 1:
+        return paragraph(messages[0][0], width, indent="  ", style="italic")
+    lines = [
+        line
+        for message, count in messages[:_MESSAGES]
+        for line in paragraph(
+            f"{count} of {len(group.members)}: {message}", width, indent="  ", style="italic"
+        )
+    ]
+    more = len(messages) - _MESSAGES
+    if more > 0:
+        lines += paragraph(
+            f"and {more} other message{'s' if more > 1 else ''}", width, indent="  ", style="italic"
+        )
+    return lines
 
 
 def foot(found: Problems, hidden: str, width: int | None) -> list[Text]:

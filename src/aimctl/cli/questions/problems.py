@@ -7,6 +7,7 @@ error is a problem too.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -35,6 +36,21 @@ class Group:
     def first(self) -> Health:
         """The member that stands for the group."""
         return self.members[0]
+
+    @property
+    def messages(self) -> list[tuple[str, int]]:
+        """The different messages with the number of members that have them, the most frequent first.
+
+        Messages that differ only in the name of their object count as one, which is shown as that of its first member.
+        """
+        examples: dict[str, str] = {}
+        counts: Counter[str] = Counter()
+        for one in self.members:
+            if one.message:
+                form = one.message.replace(one.name, "*")
+                examples.setdefault(form, one.message)
+                counts[form] += 1
+        return [(examples[form], count) for form, count in counts.most_common()]
 
     def to_json(self) -> dict[str, Any]:
         """As part of a document."""
