@@ -42,17 +42,8 @@ def scrape_endpoint() -> dict[str, Any]:
 
 
 def service_monitor(operator_namespace: str) -> dict[str, Any]:
-    """Return the ServiceMonitor of the metrics Service; the label ``job`` is that which the alert rules expect."""
-    return {
-        "apiVersion": _API_VERSION,
-        "kind": "ServiceMonitor",
-        "metadata": {"name": "aimctl-manager", "namespace": operator_namespace, "labels": LABELS},
-        "spec": {
-            "jobLabel": "app.kubernetes.io/name",
-            "selector": {"matchLabels": LABELS},
-            "endpoints": [scrape_endpoint()],
-        },
-    }
+    """Return the ServiceMonitor of the metrics Service."""
+    return _monitor("ServiceMonitor", operator_namespace, endpoints=[scrape_endpoint()])
 
 
 def pod_monitor(operator_namespace: str) -> dict[str, Any]:
@@ -64,14 +55,19 @@ def pod_monitor(operator_namespace: str) -> dict[str, Any]:
     endpoint = scrape_endpoint()
     endpoint.pop("bearerTokenFile")
     endpoint["authorization"] = {"type": "Bearer", "credentials": {"name": TOKEN_SECRET, "key": "token"}}
+    return _monitor("PodMonitor", operator_namespace, podMetricsEndpoints=[endpoint])
+
+
+def _monitor(kind: str, operator_namespace: str, **endpoints: list[dict[str, Any]]) -> dict[str, Any]:
+    """The label ``job`` is that which the alert rules expect."""
     return {
         "apiVersion": _API_VERSION,
-        "kind": "PodMonitor",
+        "kind": kind,
         "metadata": {"name": "aimctl-manager", "namespace": operator_namespace, "labels": LABELS},
         "spec": {
             "jobLabel": "app.kubernetes.io/name",
             "selector": {"matchLabels": LABELS},
-            "podMetricsEndpoints": [endpoint],
+            **endpoints,
         },
     }
 

@@ -103,6 +103,8 @@ def traced(
         kind: of the objects, "" if there is none.
     """
     reconcile = reconciler.reconcile if isinstance(reconciler, Reconciler) else reconciler
+    if not callable(reconcile):
+        return reconcile  # the controller reports it
     name = f"reconcile {controller}"
 
     async def span_of(request: Request, answer: Awaitable[Result | None]) -> Result | None:

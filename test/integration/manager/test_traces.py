@@ -163,6 +163,13 @@ async def test_a_reconciler_that_is_no_async_function_is_reported_as_without_tra
     assert "define it with 'async def'" in capsys.readouterr().out
 
 
+@virtual_time
+async def test_an_object_that_is_no_reconciler_is_rejected_as_without_traces():
+    with pytest.raises(TypeError, match="async def reconcile"):
+        async with traced_manager(lambda manager: "copies"):
+            pass
+
+
 async def test_a_program_exports_to_the_collector_of_the_environment(tmp_path: Path, monkeypatch):
     received: list[ExportTraceServiceRequest] = []
 

@@ -1,4 +1,7 @@
-"""The executor: carries out the plans of all reconcilers. No other code of theirs writes to the API server.
+"""The executor: carries out the plans of all reconcilers.
+
+No other code of the operator writes to the API server, except the admission of discoveries
+(:mod:`aimctl.controllers.templates.admission`), which creates Jobs within the limit of the whole cluster.
 
 One reconcile is a loop: observe, decide, carry out; until a plan has nothing to do but what is already done.
 
