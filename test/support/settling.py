@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aimctl.domain.plan import Delete, Got, Known, List, RequestSlot, WriteStatus
 from aimctl.domain.templates.decision import decide_discovery, decide_template
 from aimctl.kubetypes import Object
-from aimctl.kubetypes.builtin import CORE_EVENTS
+from aimctl.kubetypes.builtin import CORE_EVENTS, PODS
 from support.messages import MOST_CHARACTERS, message_problems
 from support.templates import observe
 
@@ -62,7 +62,7 @@ def settle(
 
     Args:
         status: at first.
-        known: what the executor knows. Reads of Events are carried out.
+        known: what the executor knows. Lists are carried out.
         pod_events: messages of the Events about rejected pods, the oldest first.
         differs: from the default observation.
     """
@@ -72,10 +72,8 @@ def settle(
     for writes in range(3):
         seen = observe(current, known=known, **differs)
         plan = decide_discovery(seen)
-        lists = [action for action in plan.of_type(List) if action.resource == CORE_EVENTS]
-        if lists:
-            got = Got(tuple(_event(number, text) for number, text in enumerate(pod_events)))
-            known = replace(known, reads={**known.reads, **dict.fromkeys(lists, got)})
+        while lists := plan.of_type(List):
+            known, differs = _read(lists, known, pod_events, differs)
             seen = observe(current, known=known, **differs)
             plan = decide_discovery(seen)
         (action,) = plan.of_type(WriteStatus)
@@ -87,6 +85,17 @@ def settle(
         current = action.part.merged_into(current)
         events += action.events
     raise AssertionError(f"the decision does not settle: {current}")
+
+
+def _read(
+    lists: Sequence[List], known: Known, pod_events: Sequence[str], differs: dict[str, Any]
+) -> tuple[Known, dict[str, Any]]:
+    """The results of the lists: the pods of the Jobs are those in the cache."""
+    events = Got(tuple(_event(number, text) for number, text in enumerate(pod_events)))
+    got = {read: events for read in lists if read.resource == CORE_EVENTS}
+    if any(read.resource == PODS for read in lists):
+        differs = {**differs, "jobs": [replace(job, pods_read=True) for job in differs["jobs"]]}
+    return replace(known, reads={**known.reads, **got}), differs
 
 
 def _event(number: int, message: str) -> Object[Any]:

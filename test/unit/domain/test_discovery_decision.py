@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -381,8 +382,16 @@ def test_without_a_running_sidecar_the_end_of_the_job_is_awaited() -> None:
 # ---- Jobs that cannot run
 
 
+REJECTED = 'Error creating: pods "discover-x-1" is forbidden: exceeded quota: gpus'
+
+
 def stuck(age: float = 30, **differs: Any) -> ObservedJob:
     return job(job_of(), age=age, **differs)
+
+
+def settle_rejected(status: dict[str, Any] | None = None, **differs: Any) -> Settled:
+    """With an Event that says why the Job has no pod."""
+    return settle(status, pod_events=[REJECTED], **differs)
 
 
 @pytest.mark.parametrize(
@@ -400,10 +409,10 @@ def stuck(age: float = 30, **differs: Any) -> ObservedJob:
 def test_a_job_that_cannot_run_is_deleted_after_a_short_time_and_the_cause_is_named(
     differs: dict[str, Any], cause: str
 ) -> None:
-    early = settle(jobs=[stuck(4, **differs)])
+    early = settle_rejected(jobs=[stuck(4, **differs)])
     assert early.deleted == []
     assert early.plan.requeue_after == pytest.approx(6)
-    found = settle(jobs=[stuck(**differs)])
+    found = settle_rejected(jobs=[stuck(**differs)])
     assert found.deleted == [job_of()]
     assert found.wanted is None
     assert (found.state, found.condition("Discovered")) == ("Pending", ("False", "AwaitingDiscovery"))
@@ -431,13 +440,32 @@ def test_a_job_with_a_pod_or_whose_pod_is_counted_is_not_deleted() -> None:
     assert settle(jobs=[stuck(failed=1)]).deleted == []
 
 
+def test_a_job_without_a_pod_is_given_up_only_after_its_pods_were_read_from_the_server() -> None:
+    """The pod may run, and the watch of the pods may lag. A second Job would discover the same input again."""
+    found = decide_discovery(observe(jobs=[stuck()]))
+    assert found.actions == (List(PODS, "team", f"job-name={job_of()}"),)
+    running = replace(stuck(pods=[pod("Running")]), pods_read=True)
+    assert settle_rejected(jobs=[running]).deleted == []
+
+
+@pytest.mark.parametrize("no_model", [False, True], ids=["resolved", "model-missing"])
+def test_a_job_without_a_pod_that_no_event_explains_waits_for_the_job_controller(no_model: bool) -> None:
+    """As after an outage of the API server, when the Job controller creates pods up to 130 s late."""
+    for age in (30, 149):
+        found = settle(jobs=[stuck(age)], no_model=no_model)
+        assert found.deleted == []
+        assert found.plan.requeue_after == pytest.approx(min(10, 150 - age))
+    assert settle(jobs=[stuck(150)], no_model=no_model).deleted == [job_of()]
+    assert settle_rejected(jobs=[stuck()], no_model=no_model).deleted == [job_of()]
+
+
 def test_a_job_that_the_job_controller_has_not_seen_is_not_deleted() -> None:
     """As after an outage of the control plane: the Job is old, and will get its pod."""
     assert settle(jobs=[stuck(60, seen=False)]).deleted == []
 
 
 def test_after_a_pause_the_template_waits_at_the_end_of_the_queue() -> None:
-    paused = settle(jobs=[stuck()])
+    paused = settle_rejected(jobs=[stuck()])
     waiting = settle(paused.status)
     assert waiting.wanted is None
     assert waiting.writes == 0
@@ -452,7 +480,7 @@ def test_after_a_pause_the_template_waits_at_the_end_of_the_queue() -> None:
 def test_pauses_become_longer_up_to_forty_seconds_and_end_with_a_result() -> None:
     status, now, delays = {}, NOW, []
     for _ in range(5):
-        found = settle(status, jobs=[stuck(30 - (now - NOW).total_seconds())], now=now)
+        found = settle_rejected(status, jobs=[stuck(30 - (now - NOW).total_seconds())], now=now)
         assert found.deleted == [job_of()]
         until = datetime.fromisoformat(found.status["discovery"]["pause"]["until"])
         delays.append((until - now).total_seconds())
@@ -463,7 +491,7 @@ def test_pauses_become_longer_up_to_forty_seconds_and_end_with_a_result() -> Non
 
 
 def test_a_pause_that_a_wrong_clock_has_written_does_not_last_for_hours() -> None:
-    paused = settle(jobs=[stuck()], now=NOW + timedelta(hours=2))
+    paused = settle_rejected(jobs=[stuck()], now=NOW + timedelta(hours=2))
     assert settle(paused.status, now=NOW).wanted is not None
 
 

@@ -21,7 +21,7 @@ from aimctl.domain.jobs.outcome import (
     Waiting,
     judge_incomplete,
 )
-from aimctl.domain.plan import List, ReadLog
+from aimctl.domain.plan import Known, List, ReadLog
 from aimctl.domain.templates.discovery_outcome import DISCOVERY_JOB, LogLost, Outcome, Stuck, Succeeded, judge
 from aimctl.kubetypes import Object, Pod
 from aimctl.kubetypes.builtin import PODS
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def judged(observed: ObservedJob) -> Outcome:
-    return judge(replace(observed, pods_read=True), now=NOW)
+    return judge(replace(observed, pods_read=True), Known(), now=NOW)
 
 
 def read_log(pod_name: str) -> ReadLog:
@@ -85,7 +85,7 @@ def test_a_complete_job_whose_output_is_gone_is_lost() -> None:
 @pytest.mark.parametrize("ended", ["Complete", "Failed"])
 def test_the_end_of_a_job_is_not_explained_by_pods_that_are_missing_from_the_cache(ended: str) -> None:
     observed = job("j", ended=ended, pods=[pod("Running")])
-    from_cache = judge(observed, now=NOW)
+    from_cache = judge(observed, Known(), now=NOW)
     assert from_cache == List(PODS, "team", "job-name=j")
     assert judged(observed) != List(PODS, "team", "job-name=j")
 
@@ -95,7 +95,7 @@ def test_a_cached_pod_explains_the_end_of_its_job_without_a_read() -> None:
         completed("j", read=False),
         job("j", ended="Failed", pods=[pod("Failed", exit_code=3)]),
     ):
-        outcome = judge(observed, now=NOW)
+        outcome = judge(observed, Known(), now=NOW)
         assert outcome == read_log("pod")
 
 

@@ -11,9 +11,10 @@ Contract:
       deadline they last ten minutes or longer.
     * A result stays in the status until a new one replaces it as a whole. Meanwhile ``Discovered`` stays True, unless
       the last discovery failed.
-    * A Job that gets no pod or is suspended is deleted after a short time, so that its slot is free. The cause, and the
-      time from which the template waits for a slot again, are in ``status.discovery``. The template is then at the end
-      of the queue. These pauses last 15 s, then twice as long each time, up to 40 s.
+    * A Job whose pod is rejected, or that is suspended, is deleted after a short time, so that its slot is free. If no
+      pod was rejected, it is deleted later, because the Job controller may still create one. The cause, and the time
+      from which the template waits for a slot again, are in ``status.discovery``. The template is then at the end of
+      the queue. These pauses last 15 s, then twice as long each time, up to 40 s.
     * Unfinished Jobs of other inputs are deleted, because they occupy slots. Finished Jobs are left to their TTL, so
       that people can read their logs.
 """
@@ -34,7 +35,6 @@ from aimctl.domain.conditions import Finding, abridge, parse_rfc3339, pause_left
 from aimctl.domain.events import PlannedEvent
 from aimctl.domain.jobs.inputs import POLL_SECONDS, absent, do_not_exist, pod_inputs, unread
 from aimctl.domain.jobs.outcome import Cause, Failed, Running, Waiting
-from aimctl.domain.jobs.rejected_pods import pod_rejection, rejected_pods
 from aimctl.domain.jobs.retries import QUICK_ATTEMPTS, SHORT_SECONDS, denied_pause, short_pause, versions
 from aimctl.domain.plan import Create, Delete, Get, List, ReadLog
 from aimctl.domain.resolution import Missing
@@ -92,7 +92,7 @@ class Discovery:
 
     report: DiscoveryReport | None
     read: List | ReadLog | None = None
-    lookups: tuple[Get | List, ...] = ()
+    lookups: tuple[Get, ...] = ()
     create: Create | None = None
     since: str = ""
     deletions: tuple[Delete, ...] = ()
@@ -166,7 +166,9 @@ def _blocked(seen: TemplateObservation, missing: Missing) -> Discovery:
     for job in seen.jobs:
         if job.finished or job.deleting:
             continue
-        outcome = judge(job, now=seen.now)
+        outcome = judge(job, seen.known, now=seen.now)
+        if isinstance(outcome, List):
+            return Discovery(None, read=outcome)
         if isinstance(outcome, Failed | Stuck):
             deletions.append(job.delete())
         elif isinstance(outcome, Waiting) and outcome.requeue_after is not None:
@@ -236,7 +238,7 @@ def _follow(  # noqa: PLR0911 - one for each outcome
     if job.deleting and not job.finished:
         text = f"discovery Job {job.name} is being deleted; another one follows"
         return Discovery(unknown_report(seen, input_, AWAITING_DISCOVERY, text), deletions=deletions)
-    match judge(job, now=seen.now, again=failure_of(seen, input_) is not None):
+    match judge(job, seen.known, now=seen.now, again=failure_of(seen, input_) is not None):
         case Waiting(message=message, requeue_after=seconds):
             text = f"discovery Job {job.name} is waiting to run" + (f": {message}" if message else "")
             report = unknown_report(seen, input_, AWAITING_DISCOVERY, text)
@@ -245,7 +247,7 @@ def _follow(  # noqa: PLR0911 - one for each outcome
             text = f"discovery Job {job.name} is running" + (f": {message}" if message else "")
             return Discovery(unknown_report(seen, input_, DISCOVERY_RUNNING, text), deletions=deletions)
         case Stuck() as stuck:
-            return _stuck(seen, input_, job, stuck)
+            return _stuck(seen, input_, stuck)
         case LogLost(message=message):
             text = f"{message}; discovery runs again"
             report = unknown_report(seen, input_, AWAITING_DISCOVERY, text)
@@ -268,15 +270,9 @@ def _pause(seen: TemplateObservation, input_: DiscoveryInput) -> DiscoveryPause 
     return pause if pause is not None and pause.input_hash == input_.hash else None
 
 
-def _stuck(seen: TemplateObservation, input_: DiscoveryInput, job: ObservedJob, stuck: Stuck) -> Discovery:
+def _stuck(seen: TemplateObservation, input_: DiscoveryInput, stuck: Stuck) -> Discovery:
     """Delete a Job that cannot run. The pause is written before that, so that it survives a restart."""
     needed, message = _needed(input_), abridge(stuck.message)
-    lookups: tuple[Get | List, ...] = needed
-    if stuck.no_pod:
-        rejections = rejected_pods(job.job)
-        lookups = (*needed, rejections)
-        cause = pod_rejection(rejections, seen.known)
-        message = abridge(f"no pod was created for the discovery Job: {cause}") if cause else message
     gone = absent(needed, seen.known)
     if gone:
         message = do_not_exist(gone)
@@ -293,7 +289,7 @@ def _stuck(seen: TemplateObservation, input_: DiscoveryInput, job: ObservedJob, 
     records = (report.records or DiscoveryStatus()).model_copy(update={"pause": before})
     return Discovery(
         replace(report, records=records),
-        lookups=unread(lookups, seen.known),
+        lookups=unread(needed, seen.known),
         deletions=_unfinished(seen),
         events=events,
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 
 from aimctl.domain.conditions import parse_rfc3339
 from aimctl.domain.jobs.hub_errors import ACCESS_DENIED, RATE_LIMITED, SOURCE_UNAVAILABLE, hub_problem
+from aimctl.domain.jobs.inputs import unread
 from aimctl.domain.jobs.outcome import (
     NODE_LOST,
     Cause,
@@ -27,6 +28,7 @@ from aimctl.domain.jobs.outcome import (
     ended_beside_sidecars,
     judge_incomplete,
 )
+from aimctl.domain.jobs.rejected_pods import pod_rejection, rejected_pods
 from aimctl.domain.jobs.retries import denied_pause, short_pause
 from aimctl.domain.templates.discovery_job import CONTAINER
 from aimctl.domain.templates.discovery_output import DiscoveryError, DiscoveryResult, parse
@@ -37,12 +39,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from aimctl.domain.jobs.observed import ObservedJob
+    from aimctl.domain.plan import Known, List
     from aimctl.kubetypes import Object, Pod
 
 __all__ = [
     "DISCOVERY_JOB",
     "FIRST_PAUSE",
     "RELEASE_AFTER",
+    "RELEASE_WITHOUT_CAUSE_AFTER",
     "LogLost",
     "Outcome",
     "Stuck",
@@ -87,23 +91,27 @@ class Stuck:
 
     Attributes:
         message: the cause.
-        no_pod: whether the API server has rejected its pods. An Event has the cause then.
     """
 
     message: str
-    no_pod: bool = False
 
 
 Outcome: TypeAlias = Waiting | Running | NeededRead | Succeeded | Failed | LogLost | Stuck
 
 RELEASE_AFTER = timedelta(seconds=10)
-"""How long a Job may have no pod, or be suspended.
+"""How long a Job may be suspended, or have no pod because the API server rejects it.
 
 The time begins with ``status.startTime``. The Job controller of Kubernetes 1.36 sets it also if the API server rejects
 the pod, and creates pods within the same second. Before that the Job controller has not seen the Job, for example after
 an outage of the control plane, and deleting the Job would not help.
 """
 
+RELEASE_WITHOUT_CAUSE_AFTER = timedelta(seconds=150)
+"""How long a Job may have no pod if no Event says that one was rejected.
+
+After an outage of the API server, the Job controller of Kubernetes 1.36 has created pods up to 130 s later: its
+informers pause for up to 60 s after a watch that was refused, and again after the 410 response to the next one.
+"""
 
 RETRY_GRACE = timedelta(seconds=20)
 """The longest grace period of a Job after a failed one, so that it does not occupy a slot for long."""
@@ -152,11 +160,12 @@ def pause_after(failed: Failed, failures: int) -> float | None:
             return short_pause(failures, FIRST_PAUSE)
 
 
-def judge(job: ObservedJob, *, now: datetime, again: bool = False) -> Outcome:
+def judge(job: ObservedJob, known: Known, *, now: datetime, again: bool = False) -> Outcome:
     """How a discovery Job is going.
 
     Args:
         job: the Job, with what was read about it.
+        known: the results of other reads.
         now: the time, aware; compared with the creation of pods for grace periods.
         again: whether a Job of the same input has failed before.
     """
@@ -168,7 +177,9 @@ def judge(job: ObservedJob, *, now: datetime, again: bool = False) -> Outcome:
     ended = None if job.finished else ended_beside_sidecars(DISCOVERY_JOB, job)
     if ended is None:
         longest = RETRY_GRACE if again else None
-        outcome = _without_pod(job, now) or judge_incomplete(DISCOVERY_JOB, job, now, longest_grace=longest)
+        outcome = _without_pod(job, known, now) or judge_incomplete(
+            DISCOVERY_JOB, job, now, longest_grace=longest
+        )
         if isinstance(outcome, Failed) and outcome.detail == NODE_LOST:
             return Stuck(outcome.message)
         return outcome
@@ -176,8 +187,11 @@ def judge(job: ObservedJob, *, now: datetime, again: bool = False) -> Outcome:
     return container_failed(DISCOVERY_JOB, job, pod, end) if end.exit_code else _result(job, [pod])
 
 
-def _without_pod(job: ObservedJob, now: datetime) -> Stuck | Waiting | None:
-    """A Job without a pod, for how long it may stay so; None for any other Job."""
+def _without_pod(job: ObservedJob, known: Known, now: datetime) -> Stuck | Waiting | List | None:
+    """A Job without a pod, for how long it may stay so; None for any other Job.
+
+    A pod that is missing from the cache may run. It is therefore read from the server before the Job is given up.
+    """
     view, meta = job.job.view, job.meta
     created = parse_rfc3339(meta.creation_timestamp)
     ran = view.status.active or view.status.failed or view.status.succeeded
@@ -190,20 +204,33 @@ def _without_pod(job: ObservedJob, now: datetime) -> Stuck | Waiting | None:
         item for item in view.status.conditions or () if item.type == "Suspended" and item.status == "True"
     ]
     times = [started, *(parse_rfc3339(item.last_transition_time) for item in suspended)]
-    since = max([created, *filter(None, times)])
-    left = (RELEASE_AFTER - (now - since)).total_seconds()
-    if left > 0:
-        return Waiting(requeue_after=left)
+    age = now - max([created, *filter(None, times)])
+    if age < RELEASE_AFTER:
+        return Waiting(requeue_after=(RELEASE_AFTER - age).total_seconds())
     if view.spec.suspend:
         queue = meta.labels.get(_KUEUE_QUEUE)
         by = f" by Kueue, in queue {queue!r}" if queue else ""
         return Stuck(
             f"the discovery Job was suspended{by}; exempt Jobs of the operator, or admit them within seconds"
         )
+    return _without_pod_for_long(job, known, age)
+
+
+def _without_pod_for_long(job: ObservedJob, known: Known, age: timedelta) -> Stuck | Waiting | List:
+    if not job.pods_read:
+        return job.list_pods()
+    events = rejected_pods(job.job)
+    if unread((events,), known):
+        return events
+    cause = pod_rejection(events, known)
+    if cause:
+        return Stuck(f"no pod was created for the discovery Job: {cause}")
+    if age < RELEASE_WITHOUT_CAUSE_AFTER:
+        left = min(RELEASE_AFTER, RELEASE_WITHOUT_CAUSE_AFTER - age)
+        return Waiting("the Job controller has not created its pod yet", left.total_seconds())
     return Stuck(
-        "no pod was created for the discovery Job: a quota, LimitRange, policy or missing service account prevents it;"
-        f" see kubectl -n {meta.namespace} get events --field-selector involvedObject.name={meta.name}",
-        no_pod=True,
+        "no pod was created for the discovery Job, and no Event says why: check the Job controller, and"
+        f" kubectl -n {job.meta.namespace} get events --field-selector involvedObject.name={job.name}"
     )
 
 
