@@ -177,6 +177,10 @@ AREAS: dict[str, dict[int, str]] = {
 DECISIONS: dict[int, str] = {
     25: "Waiting raises a priority: 30 s count as 100 points. With strict priorities, low ones may wait without limit.",
     42: "The stream ends and the kind is listed again, because the event may have reported a deletion.",
+    47: "The first list requests the newest state, so that a new process does not act on a state that is older than what "
+    "the former one has seen. Later lists are from the last known version.",
+    50: "The first list requests the newest state, so its pages do not show whether the server has a watch cache. Later "
+    "lists are never paged without a page size.",
     53: "There are no transform functions. The server leaves out what a metadata cache does not need, in streams as well.",
     56: "Another bookmark before the end shows that the server ignores the request, so the kind is listed in pages.",
     58: "Only what a list in pages can solve leads to one. Other errors, such as 503, are retried with back-off.",

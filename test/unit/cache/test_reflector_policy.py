@@ -164,28 +164,20 @@ def test_no_repeated_response_is_retried_at_once_forever(
 
 
 @pytest.mark.parametrize(
-    ("known", "newest", "version"), [("", False, "0"), ("7", False, "7"), ("7", True, ""), ("", True, "")]
+    ("known", "newest", "version"), [("", False, ""), ("7", False, "7"), ("7", True, ""), ("", True, "")]
 )
 def test_the_version_to_list_from(known: str, newest: bool, version: str) -> None:
     assert list_version(known, newest=newest) == version
 
 
 @pytest.mark.parametrize(
-    ("requested", "page_size", "paged_before", "limit"),
-    [
-        ("0", None, False, 500),
-        ("", None, False, 500),
-        ("7", None, False, None),
-        ("7", None, True, 500),
-        ("7", 50, False, 50),
-        ("0", 50, True, 50),
-    ],
+    ("requested", "page_size", "limit"), [("", None, 500), ("7", None, None), ("7", 50, 50), ("", 50, 50)]
 )
 def test_lists_from_a_concrete_version_are_not_paged(
-    requested: str, page_size: int | None, paged_before: bool, limit: int | None
+    requested: str, page_size: int | None, limit: int | None
 ) -> None:
-    """Checklist 50: kept if the first list was paged; an explicit page size takes precedence."""
-    assert list_limit(requested, page_size=page_size, default=500, paged_before=paged_before) == limit
+    """Checklist 50: the newest state is; an explicit page size takes precedence."""
+    assert list_limit(requested, page_size=page_size, default=500) == limit
 
 
 def test_back_off_doubles_up_to_the_limit_with_jitter() -> None:

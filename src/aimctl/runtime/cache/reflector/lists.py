@@ -27,7 +27,7 @@ import msgspec
 import structlog
 
 from aimctl.kubetypes.errors import JSON_ERRORS
-from aimctl.runtime.cache.reflector.policy import FIRST_VERSION, NEWEST_VERSION, after_stream, list_limit
+from aimctl.runtime.cache.reflector.policy import after_stream, list_limit
 from aimctl.runtime.kube.discovery import difference
 from aimctl.runtime.kube.errors import DecodeError, Gone, KubeError
 from aimctl.runtime.kube.watch import INITIAL_EVENTS_END
@@ -155,7 +155,6 @@ class Lister(Generic[T]):
         self._options = options
         wanted = options.stream_lists and options.page_size is None
         self._streaming = streaming if wanted else None
-        self._paged = False
         self._checked = False
         """Whether discovery was asked about kind and scope of the Resource."""
         self._log = structlog.get_logger(__name__).bind(resource=resource.group_resource)
@@ -164,7 +163,7 @@ class Lister(Generic[T]):
         """The state at resourceVersion ``requested`` or later.
 
         Args:
-            requested: "0" for any state, "" for the newest. A streaming list has the newest state in both cases.
+            requested: "" for the newest state.
             watch_seconds: returns the timeout of the watch that a streaming list becomes.
 
         Raises:
@@ -224,13 +223,9 @@ class Lister(Generic[T]):
         )
 
     async def _in_pages(self, requested: str) -> Listing[T]:
-        limit = list_limit(
-            requested, page_size=self._options.page_size, default=_DEFAULT_PAGE, paged_before=self._paged
-        )
+        limit = list_limit(requested, page_size=self._options.page_size, default=_DEFAULT_PAGE)
         page = await self.page(requested, limit)
         objects, unreadable = list(page.items), page.unreadable
-        if requested == "0" and page.continue_token:
-            self._paged = True
         while page.continue_token:
             try:
                 page = await self.page(None, limit, page.continue_token)
@@ -254,9 +249,7 @@ class Lister(Generic[T]):
                 self._reader.watch(
                     self._resource,
                     self._scope.namespace,
-                    # As client-go does. The first state of a new process must not be older than what the former process
-                    # has seen; the API server serves the newest state from its watch cache as well.
-                    resource_version=NEWEST_VERSION if requested == FIRST_VERSION else requested,
+                    resource_version=requested,
                     timeout_seconds=watch_seconds,
                     idle_seconds=self._options.idle_seconds,
                     initial_idle_seconds=self._options.stream_idle_seconds,

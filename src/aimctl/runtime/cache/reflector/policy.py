@@ -84,11 +84,9 @@ __all__ = [
 SHORT_WATCH_SECONDS = 1.0
 """A watch that ends sooner and without events counts as failed (client-go's "very short watch")."""
 
-FIRST_VERSION = "0"
-"""Requests any state, which the server returns from its watch cache."""
-
 NEWEST_VERSION = ""
-"""Requests the newest state, which is a quorum read."""
+"""Requests the newest state, which is a quorum read. The only list that a server which lags behind does not answer from an
+old state of its own."""
 
 
 class Step(Enum):
@@ -287,23 +285,23 @@ def went_back(known: str, version: str) -> bool:
 
 
 def list_version(known: str, *, newest: bool) -> str:
-    """The resourceVersion to list from: "0" at first, then the known version, or the newest state."""
-    if newest:
-        return NEWEST_VERSION
-    return known or FIRST_VERSION
+    """The resourceVersion to list from: the newest state at first and if ``newest``, otherwise the known version.
+
+    client-go begins with version "0", which is any state. A new process may then act on a state that is older than what
+    its predecessor has seen and written.
+    """
+    return NEWEST_VERSION if newest else known
 
 
-def list_limit(requested: str, *, page_size: int | None, default: int, paged_before: bool) -> int | None:
+def list_limit(requested: str, *, page_size: int | None, default: int) -> int | None:
     """The page size for a list from version ``requested``; None for a list without paging.
 
-    A list from a specific version is not paged, so that the server can serve it from its watch cache, unless the first
-    list was returned in pages (then there is no watch cache). An explicit ``page_size`` takes precedence.
+    A list from a known version is not paged, so that the server can answer it from its watch cache. The newest state may
+    come from etcd, so it is read in pages. An explicit ``page_size`` takes precedence.
     """
     if page_size is not None:
         return page_size
-    if paged_before or requested in {FIRST_VERSION, NEWEST_VERSION}:
-        return default
-    return None
+    return default if requested == NEWEST_VERSION else None
 
 
 def is_too_large_version(error: KubeError) -> bool:

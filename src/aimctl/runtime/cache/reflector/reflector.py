@@ -32,7 +32,6 @@ import structlog
 from aimctl.kubetypes import is_newer
 from aimctl.runtime.cache.reflector.lists import Lister
 from aimctl.runtime.cache.reflector.policy import (
-    FIRST_VERSION,
     NEWEST_VERSION,
     Backoff,
     Next,
@@ -186,7 +185,7 @@ class Reflector(Generic[T]):
         seconds = self._clock.monotonic() - started
         self._metrics.listed(seconds, len(objects), relist=self._listed)
         self._log.debug("listed", objects=len(objects), resource_version=version, seconds=round(seconds, 3))
-        if requested not in {FIRST_VERSION, NEWEST_VERSION} and went_back(requested, version):
+        if requested != NEWEST_VERSION and went_back(requested, version):
             # A list is not older than requested. Only the newest state shows whether the history was replaced.
             self._newest = True
             await self._close_stream()
