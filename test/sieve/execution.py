@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,6 +29,7 @@ from support.operator import world
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aimctl.runtime.manager import LeaderElectionOptions
     from sieve.endstate import EndState
     from sieve.observed import Change, Key
     from sieve.patterns import Pattern
@@ -48,8 +50,14 @@ _AFTER_A_WRITE: tuple[tuple[Pattern, WriteFault], ...] = (
 
 RESTART_SECONDS = 1.0
 """From a crash until another manager starts."""
-_AGES = (0, 1, 2, 4, 8, 16)
-"""By how many changes the list of a restarted manager is older than the change at which the former one crashed."""
+_AGES = (1, 2, 4, 8, 16)
+"""How many changes of a kind a standby has not seen when the leader crashes."""
+_STANDBY = "standby"
+_STANDBY_ELECTION = replace(ELECTION, retry_period=2.0)
+_STANDBY_SECONDS = 30.0
+"""The leader crashes at the latest so long after the standby sees nothing new of a kind."""
+_TAKEOVER_SECONDS = 3.0
+"""From the moment when the standby can reach the Lease until it holds it."""
 LAG_SECONDS = 5.0
 """For how long a list is stale, a watch lags, or a watch is refused."""
 RECOVERY_SECONDS = 120.0
@@ -143,6 +151,8 @@ class _Run:
         self._states: list[tuple[Disturbance, Change]] = []
         self._released_by: Key | None = None
         """The object whose next change releases its kind."""
+        self._unseen: dict[str, int] = {}
+        """The changes of a kind until the leader crashes, and the standby takes over."""
 
     async def run(self, expected: Outcome | None) -> None:
         scenario, outcome = self._scenario, self._outcome
@@ -241,10 +251,10 @@ class _Run:
 
     # ---- managers
 
-    def _start(self, identity: str) -> Replica:
+    def _start(self, identity: str, election: LeaderElectionOptions | None = None) -> Replica:
         return self._w.start(
             identity,
-            election=ELECTION if self._scenario.elected else False,
+            election=election or (ELECTION if self._scenario.elected else False),
             discovery_limit=self._scenario.limit,
             transport=Link(self._line, identity),
         )
@@ -286,7 +296,10 @@ class _Run:
                     await replica.crash()
                     self._w.replicas.remove(replica)
             await asyncio.sleep(RESTART_SECONDS)
-            self._start(f"{identity}-restarted")
+            if _STANDBY in self._line.isolated:
+                self._line.isolated.discard(_STANDBY)
+            else:
+                self._start(f"{identity}-restarted")
 
     def _leader(self) -> str:
         elected = self._scenario.elected
@@ -302,7 +315,7 @@ class _Run:
         self._outcome.disturbance = disturbance
         self._invariants.stale = disturbance.pattern not in _TIMELY
         self._invariants.old_inputs = (
-            disturbance.pattern in ("stale-restart", "time-travel") and disturbance.plural in _INPUTS
+            disturbance.pattern == "stale-takeover" and disturbance.plural in _INPUTS
         )
         self._outcome.where = str(where)
         return True
@@ -328,6 +341,10 @@ class _Run:
         if self._outcome.disturbance is not None:
             if self._released_by == change.key:
                 self._release(plural)
+            if plural in self._unseen:
+                self._unseen[plural] -= 1
+                if not self._unseen[plural]:
+                    self._take_over(plural)
             return
         if plural in NOISE or plural not in self._line.watched:
             return
@@ -339,9 +356,10 @@ class _Run:
             self._line.cut(plural)
             self._released_by = change.key
             self._release_later(plural, LAG_SECONDS)
-        elif self._leader() and self._branch(Disturbance("stale-restart", change.number, plural), change):
-            self._crash_stale(self._earlier(change))
-            self._release_later(plural, RESTART_SECONDS + LAG_SECONDS)
+        elif not self._scenario.elected and self._branch(
+            Disturbance("stale-takeover", change.number, plural), change
+        ):
+            self._stand_by(plural, _AGES[change.number % len(_AGES)])
 
     def _crash_stale(self, change: Change) -> None:
         """Crash the leader; the next one lists the kind as it was before the change."""
@@ -349,11 +367,20 @@ class _Run:
         self._line.hold(change.key.plural)
         self._crash(self._leader())
 
-    def _earlier(self, change: Change) -> Change:
-        """A change of the kind before this one, or this one. The states have different ages."""
-        history = [item for _, item in self._states if item.key.plural == change.key.plural]
-        age = _AGES[change.number % len(_AGES)]
-        return history[-1 - min(age, len(history) - 1)]
+    def _stand_by(self, plural: str, unseen: int) -> None:
+        """Start a standby, whose watches of a kind deliver nothing. It takes over after so many changes of the kind."""
+        self._line.isolated.add(_STANDBY)
+        self._start(_STANDBY, _STANDBY_ELECTION)
+        self._line.hold(plural, _STANDBY)
+        self._unseen[plural] = unseen
+        asyncio.get_running_loop().call_later(_STANDBY_SECONDS, self._take_over, plural)
+
+    def _take_over(self, plural: str) -> None:
+        """Crash the leader; the standby begins with the state that it has."""
+        if self._unseen.pop(plural, None) is None:
+            return
+        self._crash(self._leader())
+        self._release_later(plural, RESTART_SECONDS + _TAKEOVER_SECONDS + LAG_SECONDS)
 
     async def _travel(self, change: Change) -> None:
         """Restart the manager of a settled cluster with a list of the state before a change."""

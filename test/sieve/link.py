@@ -91,15 +91,15 @@ class Line:
         """The resourceVersion at which a kind is listed."""
         self.before_write: list[Callable[[str, HttpRequest], None]] = []
         """Called with the identity and the request before the server handles it."""
-        self._held: dict[str, asyncio.Event] = {}
+        self._held: dict[str, _Hold] = {}
         self._behind: dict[str, float] = {}
         """Until when the watches of a kind catch up."""
         self._cut: set[str] = set()
         self._gone: set[str] = set()
 
-    def hold(self, plural: str) -> None:
-        """Deliver no events of a kind."""
-        self._held[plural] = asyncio.Event()
+    def hold(self, plural: str, identity: str = "") -> None:
+        """Deliver no events of a kind, to all managers or to one."""
+        self._held[plural] = _Hold(identity)
 
     def cut(self, plural: str) -> None:
         """End the watches of a kind before the next event, and refuse new ones."""
@@ -110,7 +110,7 @@ class Line:
         self.stale.pop(plural, None)
         held = self._held.pop(plural, None)
         if held is not None:
-            held.set()
+            held.ended.set()
             self._behind[plural] = asyncio.get_running_loop().time() + _CATCH_UP_SECONDS
         if plural in self._cut:
             self._cut.discard(plural)
@@ -126,19 +126,27 @@ class Line:
         self._gone.discard(plural)
         return expired
 
-    async def delivery(self, plural: str) -> None:
-        """Wait while a kind is held.
+    async def delivery(self, plural: str, identity: str) -> None:
+        """Wait while a kind is held for a manager.
 
         Raises:
             ConnectionFailed: the watches of the kind are cut.
         """
         held = self._held.get(plural)
-        if held is not None:
-            await held.wait()
+        if held is not None and held.identity in ("", identity):
+            await held.ended.wait()
         elif asyncio.get_running_loop().time() < self._behind.get(plural, 0.0):
             await asyncio.sleep(_PAUSE_SECONDS)
         if plural in self._cut:
             raise ConnectionFailed("the watch was cut")
+
+
+class _Hold:
+    """Watches that deliver nothing, of all managers or of one."""
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self.ended = asyncio.Event()
 
 
 class Link:
@@ -212,9 +220,9 @@ class Link:
                 yield _status(410, "Expired", "too old resource version")
                 return
             async with self._inner.send(request, stream=stream, timeout_seconds=timeout_seconds) as response:
-                yield _Delivered(response, line, plural)
+                yield _Delivered(response, line, plural, self._identity)
             return
-        if query.get("resourceVersion") == "0" and plural in line.stale:
+        if plural in line.stale and int(query.get("resourceVersion") or line.stale[plural] + 1) <= line.stale[plural]:
             stale = StaleRead(line.stale[plural])
             with line.cluster.faults.active(stale, Match(verb="list", resource=plural)):
                 async with self._inner.send(
@@ -268,8 +276,8 @@ class _Reply:
 class _Delivered:
     """The response of a watch, whose events can be held or cut."""
 
-    def __init__(self, inner: Any, line: Line, plural: str) -> None:
-        self._inner, self._line, self._plural = inner, line, plural
+    def __init__(self, inner: Any, line: Line, plural: str, identity: str) -> None:
+        self._inner, self._line, self._plural, self._identity = inner, line, plural, identity
         self.status: int = inner.status
         self.headers: Mapping[str, str] = inner.headers
 
@@ -278,5 +286,5 @@ class _Delivered:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         async for chunk in self._inner.chunks():
-            await self._line.delivery(self._plural)
+            await self._line.delivery(self._plural, self._identity)
             yield chunk

@@ -21,7 +21,7 @@ class Mutant(NamedTuple):
         file: the module, relative to ``src/aimctl``.
         old: a text of the module.
         new: what replaces it.
-        first: the disturbances that are tried first, as in ``stale-restart/jobs``.
+        first: the disturbances that are tried first, as in ``stale-takeover/jobs``.
     """
 
     name: str
@@ -76,21 +76,21 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "do not list the Jobs of a former leader",
-        "the limit after a restart with an old list",
+        "the limit when another manager takes over",
         "discovery",
         _SLOTS,
         "        if self._counted:\n            return",
         "        if not self._counted:\n            return",
-        first="stale-restart/jobs",
+        first="stale-takeover/jobs",
     ),
     Mutant(
         "list the Jobs of a former leader without keeping them",
-        "the limit after a restart with an old list",
+        "the limit when another manager takes over",
         "discovery",
         _SLOTS,
         "                self._cache.observe_write(job)\n                self._owners.inherit(job)",
         "                self._owners.inherit(job)",
-        first="stale-restart/jobs",
+        first="stale-takeover/jobs",
     ),
     Mutant(
         "forget a slot during the creation",
@@ -349,7 +349,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _PLAN_RUN,
         'metadata = {**action.body.get("metadata", {}), "resourceVersion": target.resource_version}',
         'metadata = {**action.body.get("metadata", {})}',
-        first="stale-restart/aimservicetemplates",
+        first="stale-takeover/aimservicetemplates",
     ),
     Mutant(
         "delete without preconditions",
@@ -358,7 +358,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _PLAN_RUN,
         "                    uid=target.uid,\n                    resource_version=target.resource_version,\n",
         "",
-        first="stale-restart/aimservicetemplates",
+        first="stale-takeover/aimservicetemplates",
     ),
     Mutant(
         "write the status without a resourceVersion",
@@ -367,7 +367,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "controllers/execution/status_writer.py",
         '"uid": meta.uid, "resourceVersion": meta.resource_version}',
         '"uid": meta.uid}',
-        first="stale-restart",
+        first="stale-takeover",
     ),
     Mutant(
         "drop a write whose name is taken",
@@ -378,6 +378,15 @@ MUTANTS: tuple[Mutant, ...] = (
         "        except AlreadyExists:\n            self._dropped.add(action.key)\n            return False",
     ),
     # ---- the library
+    Mutant(
+        "begin with any state",
+        "a new process begins with the newest state",
+        "discovery",
+        "runtime/cache/reflector/policy.py",
+        "return NEWEST_VERSION if newest else known\n",
+        'return NEWEST_VERSION if newest else known or "0"\n',
+        first="time-travel",
+    ),
     Mutant(
         "do not read own writes",
         "a later read is not older than a write",

@@ -17,7 +17,7 @@ Pattern = Literal[
     "lost-request",
     "lost-response",
     "late-write",
-    "stale-restart",
+    "stale-takeover",
     "time-travel",
     "lagging-watch",
     "lost-event",

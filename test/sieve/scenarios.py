@@ -187,6 +187,22 @@ class Stage:
 
         await self._observed.until(there, f"{key} is {state}")
 
+    async def until_rolled_out(self, service: str) -> None:
+        """Wait until a service is Running with its latest spec. It is Running with the former one meanwhile."""
+        key = Key("aimservices", "team", service)
+
+        def there() -> bool:
+            body = self._observed.objects[key]
+            status = body.get("status") or {}
+            progressing = [item["status"] for item in status.get("conditions") or () if item["type"] == "Progressing"]
+            return (
+                status.get("status") == "Running"
+                and status.get("observedGeneration") == body["metadata"]["generation"]
+                and progressing == ["False"]
+            )
+
+        await self._observed.until(there, f"{key} is rolled out")
+
     async def until_gone(self, plural: str, name: str, namespace: str = "team") -> None:
         """Wait until an object does not exist."""
         key = Key(plural, namespace, name)
@@ -343,12 +359,12 @@ async def services(stage: Stage) -> None:
     await w.template("one", "team", gpuSelector=_GPU)
     await w.template("two", "team", metric="throughput", gpuSelector=_GPU)
     await w.service("s", "team", model={"ref": "m"}, templateRef="one")
-    await stage.until("aimservices", "s", "Running")
     await stage.until("aimservices", "image", "Running")
+    await stage.until_rolled_out("s")
     await stage.patch(kinds.SERVICES, "s", {"replicas": 2})
-    await stage.until("aimservices", "s", "Running")
+    await stage.until_rolled_out("s")
     await stage.patch(kinds.SERVICES, "s", {"templateRef": "two"})
-    await stage.until("aimservices", "s", "Running")
+    await stage.until_rolled_out("s")
     await stage.delete(kinds.SERVICES, "image")
     await stage.until_gone("inferenceservices", "image")
 

@@ -109,7 +109,7 @@ class AimScenario(Scenario):
             clock=clock,
             rng=rng,
             events=False,
-            kubernetes="1.33.0",  # informers begin with lists, of which older states are served
+            kubernetes="1.33.0",  # informers list in pages
             add_ons=simulation.add_ons,
             machines=[Machine("plain"), gpu_machine("gpu-0", "MI300X"), gpu_machine("gpu-2", "MI325X")],
             namespaces=NAMESPACES,

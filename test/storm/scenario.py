@@ -83,7 +83,7 @@ async def _scenario(seed: int, seconds: float, report: Report) -> None:
         catalogue=catalogue(),
         machines=machines(),
         kserve=True,
-        kubernetes="1.33.0",  # as in the simulations: informers begin with lists
+        kubernetes="1.33.0",  # as in the simulations: informers list in pages
         provision_seconds=rng.choice([0.0, 2.0]),
         pace=rng.choice([0.5, 1.0, 2.0]),
     ) as w:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aimctl.runtime import CONFIG_MAPS, Result
+from aimctl.runtime.kube.errors import ApiError
 from aimctl.testing import CrashPoint, Plan, Scenario, SimulationFailed, shrink, simulate, simulation_main
 from aimctl.testing.plugin import SimulationRunner
+from aimctl.testing.simulation.faults import FAULTS
 from support.examples import example
 
 if TYPE_CHECKING:
@@ -150,6 +153,23 @@ def test_a_process_is_blocked_at_a_write_until_all_faults_end():
     greeted = [line for line in report.trace if "ADDED configmaps" in line and "-hello" in line]
     assert len([line for line in report.trace[:blocked] if line in greeted]) == 1
     assert len(greeted) == 3
+
+
+def test_a_stale_replica_returns_an_old_state_only_to_lists_that_accept_one():
+    class Stale(Quiet):
+        async def begin(self, world: World) -> None:
+            await super().begin(world)
+            await asyncio.sleep(10)
+            assert world.leader is not None
+            reader = world.leader.manager.api_reader
+            await FAULTS["stale replica"](world, random.Random(1))
+            newest = await reader.list(CONFIG_MAPS)
+            old = await reader.list(CONFIG_MAPS, resource_version="0")
+            assert int(old.resource_version) < int(newest.resource_version)
+            with pytest.raises(ApiError, match="Too large resource version"):
+                await reader.list(CONFIG_MAPS, resource_version=newest.resource_version)
+
+    assert simulate(Stale(), 2, plan=Plan(2)).problems == []
 
 
 def test_a_write_of_a_process_that_does_not_hold_the_lease_is_a_problem():

@@ -195,20 +195,33 @@ async def _restart_server(world: World, rng: random.Random) -> None:
 
 
 async def _stale_replica(world: World, rng: random.Random) -> None:
-    """Lists that accept any state get an old one, and all watches are late."""
+    """Lists that accept an old state get one, those of a version that the replica has not reached get an error, and all
+    watches are late. Lists of the newest state get it: a replica asks etcd first."""
     storage = world.cluster.server.storage
     version = max(1, storage.version - rng.choice([1, 5, 20, 60]))
     if any(each.compacted > version for each in storage):
         return
-    fault = world.cluster.faults.add(
-        StaleRead(version), Match("list", predicate=lambda _: VERSION.get() == "0")
-    )
+
+    def accepts(reached: bool) -> Match:
+        """The lists from a version that the replica has reached, or not."""
+
+        def chosen(_: object) -> bool:
+            wanted = VERSION.get()
+            return wanted.isdecimal() and (int(wanted) <= version) == reached
+
+        return Match("list", predicate=chosen)
+
+    faults = [
+        world.cluster.faults.add(StaleRead(version), accepts(reached=True)),
+        world.cluster.faults.add(Answer(504, message="Too large resource version"), accepts(reached=False)),
+    ]
     seconds = rng.choice([2.0, 10.0, 30.0])
     for process in world.running:
         process.connection.lag["*"] = seconds
 
     def end() -> None:
-        world.cluster.faults.remove(fault)
+        for fault in faults:
+            world.cluster.faults.remove(fault)
         for process in world.processes:
             process.connection.lag.pop("*", None)
 

@@ -63,7 +63,7 @@ class Scenario:
     def cluster(self, rng: random.Random) -> DevCluster:
         """A new cluster, which is not running yet.
 
-        It reports version 1.33, so that informers begin with lists: the simulation serves older states of these.
+        It reports version 1.33, so that informers list in pages.
         """
         return DevCluster(clock=virtual_clock(), rng=rng, events=False, kubernetes="1.33.0")
 
