@@ -222,8 +222,9 @@ class Link:
             async with self._inner.send(request, stream=stream, timeout_seconds=timeout_seconds) as response:
                 yield _Delivered(response, line, plural, self._identity)
             return
-        if plural in line.stale and int(query.get("resourceVersion") or line.stale[plural] + 1) <= line.stale[plural]:
-            stale = StaleRead(line.stale[plural])
+        version, wanted = line.stale.get(plural, -1), query.get("resourceVersion", "")
+        if wanted.isdecimal() and int(wanted) <= version:
+            stale = StaleRead(version)
             with line.cluster.faults.active(stale, Match(verb="list", resource=plural)):
                 async with self._inner.send(
                     request, stream=stream, timeout_seconds=timeout_seconds

@@ -194,7 +194,9 @@ class Stage:
         def there() -> bool:
             body = self._observed.objects[key]
             status = body.get("status") or {}
-            progressing = [item["status"] for item in status.get("conditions") or () if item["type"] == "Progressing"]
+            progressing = [
+                item["status"] for item in status.get("conditions") or () if item["type"] == "Progressing"
+            ]
             return (
                 status.get("status") == "Running"
                 and status.get("observedGeneration") == body["metadata"]["generation"]

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimctl.api import kinds
 from aimctl.domain.caching.model_cache import UNUSED_GRACE, decide_model_cache
 from aimctl.domain.caching.model_cache_observation import ModelCacheObservation, StorageClasses
 from aimctl.domain.jobs.observed import ObservedJob, PodLog
-from aimctl.domain.plan import Delete, Get, Known, List, Plan, ReadLog, WriteStatus
+from aimctl.domain.plan import Confirm, Delete, Get, Got, Known, List, Plan, ReadLog, WriteStatus
 from aimctl.domain.resolution import Missing
 from aimctl.kubetypes import Object, PersistentVolumeClaim
 from aimctl.kubetypes.builtin import JOBS, PODS, PVCS, SECRETS
@@ -394,6 +395,9 @@ def test_nothing_is_done_about_a_cache_that_is_being_deleted() -> None:
     assert plan == Plan()
 
 
+USERS_READ = Known(reads={List(kinds.TEMPLATE_CACHES, "team"): Got(())})
+
+
 @pytest.mark.parametrize(
     ("managed", "in_use", "completed", "age", "goes"),
     [
@@ -411,9 +415,9 @@ def test_only_a_managed_cache_that_is_unused_and_not_complete_is_deleted(
     age: float,
     goes: bool,
 ) -> None:
-    seen = observe(COMPLETED if completed else {}, managed=managed, in_use=in_use, age=age)
-    plan = decide_model_cache(seen)
-    assert (outline(plan) == ["Delete llama"]) is goes
+    status = COMPLETED if completed else {}
+    plan = decide_model_cache(observe(status, managed=managed, in_use=in_use, age=age, known=USERS_READ))
+    assert (outline(plan) == ["Confirm llama", "Delete llama"]) is goes
     if managed and not in_use and not goes and not completed:
         assert plan.requeue_after == UNUSED_GRACE.total_seconds() - 9
 
@@ -431,8 +435,19 @@ def test_only_a_managed_cache_that_is_unused_and_not_complete_is_deleted(
 def test_an_unused_cache_that_was_complete_is_deleted_only_if_its_volume_is_certainly_gone(
     of: Object[PersistentVolumeClaim] | None, goes: bool
 ) -> None:
-    plan = decide_model_cache(observe(COMPLETED, of=of, in_use=False))
-    assert (outline(plan) == ["Delete llama"]) is goes
+    plan = decide_model_cache(observe(COMPLETED, of=of, in_use=False, known=USERS_READ))
+    assert (outline(plan) == ["Confirm llama", "Delete llama"]) is goes
+
+
+def test_an_unused_cache_is_deleted_only_after_its_users_and_its_claim_were_read_from_the_server() -> None:
+    """The watches of template caches and claims may lag behind that of model caches."""
+    plan = decide_model_cache(observe(in_use=False))
+    assert plan.actions == (List(kinds.TEMPLATE_CACHES, "team"),)
+    assert decide_model_cache(observe(in_use=True, known=USERS_READ)).of_type(Delete) == []
+    plan = decide_model_cache(observe(in_use=False, known=USERS_READ))
+    (confirm,) = plan.of_type(Confirm)
+    assert (confirm.resource, confirm.resource_version) == (PVCS, volume().meta.resource_version)
+    assert outline(decide_model_cache(observe(in_use=False, of=None, known=USERS_READ))) == ["Delete llama"]
 
 
 def test_an_unused_cache_with_a_complete_job_is_kept() -> None:

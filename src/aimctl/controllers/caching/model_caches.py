@@ -71,7 +71,10 @@ PERMISSIONS = (
     Permission(kinds.MODEL_CACHES, ("delete",), "remove unused caches that are not filled"),
     Permission(PVCS, ("create",), "store a cached source"),
     Permission(
-        PVCS, ("get",), "find out whether a claim was created if the response to its creation was lost"
+        PVCS,
+        ("get",),
+        "find out whether a claim was created if the response to its creation was lost, and whether the claim of an"
+        " unused cache is as it was observed",
     ),
     Permission(JOBS, ("create",), "run downloads"),
     Permission(JOBS, ("get",), "read the latest state after a conflict"),

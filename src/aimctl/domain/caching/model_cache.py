@@ -4,6 +4,7 @@ Contract:
     * :func:`decide_model_cache` is pure and total.
     * A cache that the operator created, that no template cache lists and that is not complete is deleted. A complete
       one is kept, also while its claim cannot be observed or has lost its volume; and so is one that a user created.
+      Users and claim are read from the API server before.
     * ``percent`` is 100 exactly if the cache is Available. ``downloadedBytes`` is measured, and not the expected size.
     * Deciding again on the resulting status changes nothing and records no Event.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain.caching.download_decision import (
     DOWNLOAD_REFUSED,
@@ -37,10 +39,11 @@ from aimctl.domain.caching.model_cache_volume import (
 from aimctl.domain.caching.template_cache import is_managed
 from aimctl.domain.conditions import Finding, abridge, conditions_of, parse_rfc3339, rfc3339
 from aimctl.domain.events import PlannedEvent
-from aimctl.domain.plan import Delete, Plan, Target, WriteStatus
+from aimctl.domain.plan import Confirm, Delete, List, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.kubetypes import find_condition
+from aimctl.kubetypes.builtin import PVCS
 from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:
@@ -100,8 +103,7 @@ def decide_model_cache(seen: ModelCacheObservation) -> Plan:
         return Plan(download.reads)
     unused = _unused_for(seen, download)
     if unused is not None and unused <= 0:
-        text = "no template cache uses it, and it is not complete"
-        return Plan((Delete(Target.of(seen.cache), events=(PlannedEvent("Normal", "Unused", text),)),))
+        return Plan(tuple(_delete_unused(seen)))
     status = WriteStatus(_part(seen, volume, download), tuple(_events(seen, download)))
     claim: tuple[Action, ...] = () if volume.create is None else (volume.create,)
     job: tuple[Action, ...] = () if download.create is None else (download.create,)
@@ -119,6 +121,23 @@ def _unused_for(seen: ModelCacheObservation, download: Download) -> float | None
         return None
     created = parse_rfc3339(seen.cache.meta.creation_timestamp) or seen.now
     return (UNUSED_GRACE - (seen.now - created)).total_seconds()
+
+
+def _delete_unused(seen: ModelCacheObservation) -> Iterator[Action]:
+    """Delete a cache, if the API server confirms that no template cache lists it, and that its claim is as observed.
+
+    Users and claim are observed by watches of their own, which may lag by any time. A cache that becomes used while it
+    is deleted is created again, so only an old state has to be excluded.
+    """
+    users = List(kinds.TEMPLATE_CACHES, seen.cache.meta.namespace)
+    if users not in seen.known.reads:
+        yield users
+        return
+    if seen.volume is not None:
+        volume = seen.volume.meta
+        yield Confirm(PVCS, volume.namespace, volume.name, volume.resource_version)
+    text = "no template cache uses it, and it is not complete"
+    yield Delete(Target.of(seen.cache), events=(PlannedEvent("Normal", "Unused", text),))
 
 
 def _may_be_complete(seen: ModelCacheObservation, download: Download) -> bool:

@@ -196,24 +196,24 @@ async def _restart_server(world: World, rng: random.Random) -> None:
 
 async def _stale_replica(world: World, rng: random.Random) -> None:
     """Lists that accept an old state get one, those of a version that the replica has not reached get an error, and all
-    watches are late. Lists of the newest state get it: a replica asks etcd first."""
+    watches are late. Lists of the newest state get it: a replica asks etcd first.
+    """
     storage = world.cluster.server.storage
     version = max(1, storage.version - rng.choice([1, 5, 20, 60]))
     if any(each.compacted > version for each in storage):
         return
 
-    def accepts(reached: bool) -> Match:
-        """The lists from a version that the replica has reached, or not."""
+    def reached(_: object) -> bool:
+        return VERSION.get().isdecimal() and int(VERSION.get()) <= version
 
-        def chosen(_: object) -> bool:
-            wanted = VERSION.get()
-            return wanted.isdecimal() and (int(wanted) <= version) == reached
-
-        return Match("list", predicate=chosen)
+    def too_large(_: object) -> bool:
+        return VERSION.get().isdecimal() and int(VERSION.get()) > version
 
     faults = [
-        world.cluster.faults.add(StaleRead(version), accepts(reached=True)),
-        world.cluster.faults.add(Answer(504, message="Too large resource version"), accepts(reached=False)),
+        world.cluster.faults.add(StaleRead(version), Match("list", predicate=reached)),
+        world.cluster.faults.add(
+            Answer(504, message="Too large resource version"), Match("list", predicate=too_large)
+        ),
     ]
     seconds = rng.choice([2.0, 10.0, 30.0])
     for process in world.running:

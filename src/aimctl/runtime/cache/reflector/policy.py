@@ -85,8 +85,8 @@ SHORT_WATCH_SECONDS = 1.0
 """A watch that ends sooner and without events counts as failed (client-go's "very short watch")."""
 
 NEWEST_VERSION = ""
-"""Requests the newest state, which is a quorum read. The only list that a server which lags behind does not answer from an
-old state of its own."""
+"""Requests the newest state, which is a quorum read. A server that lags behind answers every other list from its own
+state."""
 
 
 class Step(Enum):
@@ -296,8 +296,8 @@ def list_version(known: str, *, newest: bool) -> str:
 def list_limit(requested: str, *, page_size: int | None, default: int) -> int | None:
     """The page size for a list from version ``requested``; None for a list without paging.
 
-    A list from a known version is not paged, so that the server can answer it from its watch cache. The newest state may
-    come from etcd, so it is read in pages. An explicit ``page_size`` takes precedence.
+    A list from a known version is not paged, so that the server can answer it from its watch cache. The newest state
+    may come from etcd, so it is read in pages. An explicit ``page_size`` takes precedence.
     """
     if page_size is not None:
         return page_size
