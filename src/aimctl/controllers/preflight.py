@@ -6,16 +6,15 @@ the operator, and a warning about old servers.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from aimctl.api.kinds import OPERATOR_KINDS
 from aimctl.controllers.options import LEASE_NAME
 from aimctl.controllers.permissions import reconciler_permissions
-from aimctl.runtime.kube import ApiError
+from aimctl.runtime.kube import ApiError, DecodeError
+from aimctl.runtime.kube.discovery import server_version
 from aimctl.runtime.manager import EVENT_PERMISSIONS, Requirements, lease_permissions
 from aimctl.runtime.program.preflight import Remedies, Right, check_requirements, rights_of
 
@@ -29,20 +28,6 @@ __all__ = ["OLDEST_SERVER", "check", "rights"]
 
 OLDEST_SERVER = (1, 25)
 """The first Kubernetes version that evaluates CEL rules in CRDs without a feature gate."""
-
-_DIGITS = re.compile("[0-9]+")
-
-
-class _Version(msgspec.Struct, rename="camel"):
-    """The response of ``/version``; the minor version can have a suffix, as in ``25+``."""
-
-    major: str
-    minor: str
-    git_version: str = ""
-
-
-_decode_version = msgspec.json.Decoder(_Version).decode
-
 
 _REMEDIES = Remedies(
     crds="install the CRDs with 'aimctl manifests crd | kubectl apply --server-side -f -'",
@@ -106,18 +91,12 @@ async def check(
 
 async def _check_version(client: Client) -> None:
     try:
-        version = _decode_version(await client.raw("GET", "/version"))
-    except (ApiError, msgspec.DecodeError):
+        version = await server_version(client)
+    except (ApiError, DecodeError):
         return  # the version is needed for the warning only
-    if (_number(version.major), _number(version.minor)) < OLDEST_SERVER:
+    if version.numbers < OLDEST_SERVER:
         structlog.get_logger(__name__).warning(
             "this API server is older than 1.25: it does not evaluate the CEL rules on immutable fields, and"
             " 1.20 loses list entries on server-side apply; see docs/operating.md",
-            server_version=version.git_version,
+            server_version=version.text,
         )
-
-
-def _number(text: str) -> int:
-    """Return the number at the start of a text such as ``25+``."""
-    digits = _DIGITS.match(text)
-    return int(digits[0]) if digits else 0

@@ -354,12 +354,16 @@ def _decode_frozen(raw: bytes) -> Mapping[str, Any]:
 def is_newer(candidate: str, known: str) -> bool:
     """Whether resourceVersion ``candidate`` is later than ``known``.
 
-    Both are compared as numbers, which Kubernetes allows for objects of one kind (KEP-5504). A version that is not a
-    number counts as newer when it differs, which is safe for a cache.
+    Both are compared as numbers of any length, which Kubernetes allows for objects of one kind (KEP-5504). A version
+    that is not a number counts as newer when it differs, which is safe for a cache.
     """
-    if candidate.isdecimal() and known.isdecimal():
+    if not (candidate.isdecimal() and known.isdecimal()):
+        return candidate != known
+    try:
         return int(candidate) > int(known)
-    return candidate != known
+    except ValueError:  # too long for int(), so the digits are compared
+        candidate, known = candidate.lstrip("0"), known.lstrip("0")
+        return (len(candidate), candidate) > (len(known), known)
 
 
 def _head_with_nulls(raw: bytes, message: str) -> tuple[_Head, bytes]:

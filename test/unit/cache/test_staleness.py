@@ -195,3 +195,5 @@ def test_versions_are_compared_as_numbers() -> None:
     assert not went_back("9", "10")
     assert not went_back("", "10")
     assert not went_back("x2", "x1")
+    assert went_back("9" * 5000, "9")
+    assert not went_back("9", "9" * 5000)

@@ -167,7 +167,14 @@ async def test_the_version_is_asked_once_for_all_kinds() -> None:
 
 @pytest.mark.parametrize(
     "version",
-    [b'{"major": "1", "minor": "33"}', b"{}", b"not JSON", b'{"major": 1}', b'{"major":"x","minor":"y"}'],
+    [
+        b'{"major": "1", "minor": "33"}',
+        b"{}",
+        b"not JSON",
+        b'{"major": 1}',
+        b'{"major":"x","minor":"y"}',
+        b"\xff",
+    ],
 )
 def test_an_older_or_unknown_server_is_listed_in_pages(version: bytes) -> None:
     @virtual_time

@@ -154,13 +154,20 @@ class OfVersion:
     def __getattr__(self, name):
         return getattr(self._client, name)
 
-    async def raw(self, method, path, **options):
-        return self._answer if path == "/version" else await self._client.raw(method, path, **options)
+    async def read(self, path, **options):
+        return self._answer if path == "/version" else await self._client.read(path, **options)
 
 
 @pytest.mark.parametrize(
     ("major", "minor", "warned"),
-    [("1", "20", True), ("1", "24+", True), ("1", "25", False), ("1", "25+", False), ("2", "0", False)],
+    [
+        ("1", "20", True),
+        ("1", "24+", True),
+        ("1", "25", False),
+        ("1", "25+", False),
+        ("2", "0", False),
+        ("1", "9" * 5000, False),
+    ],
 )
 @virtual_time
 async def test_a_server_older_than_1_25_is_used_with_a_warning(major, minor, warned):
@@ -181,6 +188,7 @@ async def test_a_server_without_a_readable_version_is_used():
             await check(cluster.client(), OperatorOptions())
             await check(OfVersion(cluster.client(), b"hello"), OperatorOptions())
             await check(OfVersion(cluster.client(), b"{}"), OperatorOptions())
+            await check(OfVersion(cluster.client(), b"\xff"), OperatorOptions())
     assert logs == []
 
 

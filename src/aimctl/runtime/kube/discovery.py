@@ -1,4 +1,4 @@
-"""API discovery: the kinds that a server has.
+"""API discovery: the kinds that a server has, and its version.
 
 With aggregated discovery (Kubernetes 1.27 and later, or any server that returns ``APIGroupDiscoveryList``) it takes two
 requests; on older servers one request per group version, eight at a time.
@@ -10,8 +10,9 @@ returned.
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, final
 
 import msgspec
 
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.kube.reader import Reader
 
-__all__ = ["ServedApis", "ServedResource", "difference", "discover", "is_served"]
+__all__ = [
+    "ServedApis",
+    "ServedResource",
+    "ServerVersion",
+    "difference",
+    "discover",
+    "is_served",
+    "server_version",
+]
 
 T = TypeVar("T")
 
@@ -34,6 +43,8 @@ _AGGREGATED = (
     "application/json"
 )
 _AT_ONCE = 8
+_NUMBER = re.compile(r"[0-9]{1,9}")
+"""The number at the start of a part of a version, such as ``34+``."""
 
 
 @final
@@ -111,6 +122,35 @@ class ServedApis:
             if word in names and (not group or group == one.group):
                 return one
         return None
+
+
+class ServerVersion(NamedTuple):
+    """The version of a server.
+
+    ``numbers`` are major and minor version, 0 for one that is not a number; ``text`` is such as ``v1.34.2``.
+    """
+
+    numbers: tuple[int, int]
+    text: str
+
+
+async def server_version(reader: Reader) -> ServerVersion:
+    """Read the version of a server.
+
+    Raises:
+        KubeError: there is no response with a version.
+    """
+    body = await reader.read("/version")
+    try:
+        version = _version.decode(body)
+    except JSON_ERRORS as error:
+        raise DecodeError(f"/version is not a version: {error}") from error
+    return ServerVersion((_leading(version.major), _leading(version.minor)), version.git_version)
+
+
+def _leading(text: str) -> int:
+    found = _NUMBER.match(text)
+    return int(found[0]) if found else 0
 
 
 async def discover(reader: Reader) -> ServedApis:
@@ -283,7 +323,14 @@ class _Document(msgspec.Struct):
     resources: list[_ListedResource] = []
 
 
+class _Version(msgspec.Struct, rename="camel"):
+    major: str
+    minor: str
+    git_version: str = ""
+
+
 _document = msgspec.json.Decoder(_Document)
+_version = msgspec.json.Decoder(_Version)
 
 
 async def _get(reader: Reader, path: str) -> _Document:

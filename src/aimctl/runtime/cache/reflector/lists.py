@@ -18,17 +18,14 @@ Contract:
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
-import msgspec
 import structlog
 
-from aimctl.kubetypes.errors import JSON_ERRORS
 from aimctl.runtime.cache.reflector.policy import after_stream, list_limit
-from aimctl.runtime.kube.discovery import difference
+from aimctl.runtime.kube.discovery import difference, server_version
 from aimctl.runtime.kube.errors import DecodeError, Gone, KubeError
 from aimctl.runtime.kube.watch import INITIAL_EVENTS_END
 
@@ -53,14 +50,6 @@ _VERSION_SECONDS = 5.0
 """How long a slow response about the version, or about the kind, may delay the first list."""
 
 
-class _Version(msgspec.Struct, gc=False):
-    major: str = ""
-    minor: str = ""
-
-
-_version = msgspec.json.Decoder(_Version)
-
-
 @final
 class StreamingSupport:
     """Whether a server offers streaming lists, by its version. It is asked once, and shared by all informers.
@@ -80,11 +69,10 @@ class StreamingSupport:
             if self._known is None:
                 try:
                     async with asyncio.timeout(_VERSION_SECONDS):
-                        version = _version.decode(await self._reader.read("/version"))
-                except (KubeError, TimeoutError, *JSON_ERRORS):
+                        version = await server_version(self._reader)
+                except (KubeError, TimeoutError):
                     return False
-                numbers = tuple(re.sub(r"\D.*", "", part) for part in (version.major, version.minor))
-                self._known = all(numbers) and tuple(map(int, numbers)) >= _STREAMS_SINCE
+                self._known = version.numbers >= _STREAMS_SINCE
             return self._known
 
 

@@ -42,6 +42,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, final
 
+from aimctl.kubetypes import is_newer
 from aimctl.runtime.kube.errors import (
     ApiError,
     ConnectionFailed,
@@ -281,7 +282,10 @@ def after_check(known: str, newest: str, *, silences: int, bookmarks: bool) -> N
 
 def went_back(known: str, version: str) -> bool:
     """Whether ``version`` is older than ``known``. Versions that are no numbers cannot be compared."""
-    return known.isdecimal() and version.isdecimal() and int(version) < int(known)
+    try:
+        return known.isdecimal() and version.isdecimal() and int(version) < int(known)
+    except ValueError:  # too long for int()
+        return is_newer(known, version)
 
 
 def list_version(known: str, *, newest: bool) -> str:
