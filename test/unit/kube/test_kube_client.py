@@ -298,7 +298,7 @@ async def test_a_response_of_another_kind_is_a_decode_error(wire: ScriptedTransp
 
 
 async def test_create_finds_its_namespace_and_fills_in_the_kind(wire: ScriptedTransport) -> None:
-    wire.on("POST", "*", pod())
+    wire.on("POST", "*", pod("a-1", namespace="here"), pod(namespace="there"))
     client = reader(wire)
     await client.create(PODS, {"metadata": {"generateName": "a-"}}, "here")
     await client.create(

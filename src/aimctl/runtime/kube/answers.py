@@ -30,6 +30,7 @@ __all__ = [
     "check_scope",
     "error_from_answer",
     "parse_list",
+    "parse_object",
     "parse_retry_after",
     "parse_status",
     "shortened",
@@ -210,6 +211,33 @@ def check_scope(resource: Resource[Any], items: Iterable[Object[Any]]) -> None:
             f"{resource.kind} {wrong.key} {scope}, but the Resource has namespaced={resource.namespaced}:"
             " correct it"
         )
+
+
+def parse_object(
+    resource: Resource[T], body: bytes, name: str = "", namespace: str = "", *, stored: bool = False
+) -> Object[T]:
+    """Decode the response to a request for one object.
+
+    Args:
+        resource: the kind that was requested.
+        body: the response.
+        name: that of the request; "" if the server chooses it, or if the object is not stored, as a review.
+        namespace: that of the request.
+        stored: the response is the state of a stored object.
+
+    Raises:
+        DecodeError: the body is not an object of the kind, or another one than requested, as a proxy may return; or the
+            state of a stored object has no resourceVersion.
+    """
+    obj = Object.parse(resource, body, strict=True)
+    wanted = ObjectKey(namespace if resource.namespaced else "", name or obj.meta.name)
+    if (name or obj.meta.uid) and (obj.key != wanted or not obj.meta.name):
+        raise DecodeError(
+            f"{resource.kind} {wanted} was requested, and the response is {resource.kind} {obj.key}"
+        )
+    if stored and obj.meta.uid and not obj.meta.resource_version:
+        raise DecodeError(f"the response about {resource.kind} {wanted} has no metadata.resourceVersion")
+    return obj
 
 
 def _parse_item(resource: Resource[T], raw: msgspec.Raw, pool: Pool) -> Object[T]:

@@ -8,8 +8,9 @@ Contract of the writes:
     * Bodies are mappings, objects, or models of msgspec, pydantic, dataclasses or the clients kubernetes and
       kubernetes-asyncio, as :mod:`aimctl.kubetypes.helpers.bodies` describes. :class:`EncodeError` is raised before
       anything is sent if a field cannot be encoded.
-    * The response is passed to ``on_write`` or ``on_delete``, except after a dry run. If there is no response and the
-      server may still carry out the write, ``on_unclear`` is called.
+    * The response is passed to ``on_write`` or ``on_delete``, except after a dry run. A response that is not about the
+      object of the request is a :class:`DecodeError`. If there is no response that says what was done, and the server
+      may still carry out the write, ``on_unclear`` is called.
 
 Invariant: a client is immutable and has no state of its own, so ``with_`` is cheap and clients can be shared.
 """
@@ -23,8 +24,8 @@ import msgspec
 
 from aimctl.kubetypes import Object, ObjectKey, to_body
 from aimctl.kubetypes.helpers.bodies import to_plain
-from aimctl.runtime.kube.answers import parse_status
-from aimctl.runtime.kube.errors import ApiError, ConnectionFailed, NotFound
+from aimctl.runtime.kube.answers import parse_object, parse_status
+from aimctl.runtime.kube.errors import ApiError, ConnectionFailed, DecodeError, NotFound
 from aimctl.runtime.kube.options import (
     PATCH_TYPES,
     FieldValidation,
@@ -159,7 +160,8 @@ class Client(Reader):
             ValueError: the kind is namespaced and no namespace is given.
         """
         plain = to_body(body)
-        namespace = namespace or identity_of(plain)[1]
+        name, own_namespace = identity_of(plain)
+        namespace = namespace or own_namespace
         if resource.namespaced and not namespace:
             raise ValueError(
                 f"creating a {resource.kind} needs a namespace: {resource.plural} are namespaced; pass it, or set"
@@ -168,7 +170,7 @@ class Client(Reader):
         query = self._write_query(dry_run, timeout_seconds)
         path = collection_path(resource, namespace)
         request = request_with_body("POST", path, query, encode(resource, plain))
-        return await self._write(resource, request, dry_run=dry_run, seconds=timeout_seconds)
+        return await self._write(resource, request, name, namespace, dry_run=dry_run, seconds=timeout_seconds)
 
     async def update(
         self, resource: Resource[T], body: Body, *, subresource: str = "", dry_run: bool = False
@@ -186,9 +188,10 @@ class Client(Reader):
             NotFound: the object does not exist.
         """
         plain = to_body(body)
-        path = object_path(resource, *identity_of(plain), subresource)
+        name, namespace = identity_of(plain)
+        path = object_path(resource, name, namespace, subresource)
         request = request_with_body("PUT", path, self._write_query(dry_run), encode(resource, plain))
-        return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
+        return await self._write(resource, request, name, namespace, subresource=subresource, dry_run=dry_run)
 
     async def patch(
         self,
@@ -220,7 +223,7 @@ class Client(Reader):
         path = object_path(resource, name, namespace, subresource)
         data = msgspec.json.encode(to_plain(patch))
         request = request_with_body("PATCH", path, self._write_query(dry_run), data, PATCH_TYPES[kind])
-        return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
+        return await self._write(resource, request, name, namespace, subresource=subresource, dry_run=dry_run)
 
     async def apply(
         self,
@@ -249,7 +252,8 @@ class Client(Reader):
                 resourceVersion in the body is not that of the object.
         """
         plain = to_body(body)
-        path = object_path(resource, *identity_of(plain), subresource)
+        name, namespace = identity_of(plain)
+        path = object_path(resource, name, namespace, subresource)
         query = write_query(
             field_manager=field_manager or self._field_manager,
             field_validation=self._field_validation,
@@ -257,7 +261,7 @@ class Client(Reader):
             force=force,
         )
         request = request_with_body("PATCH", path, query, encode(resource, plain), PATCH_TYPES["apply"])
-        return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
+        return await self._write(resource, request, name, namespace, subresource=subresource, dry_run=dry_run)
 
     async def delete(
         self,
@@ -304,11 +308,14 @@ class Client(Reader):
                 return
             raise
         status = parse_status(answer)
+        if status is not None and status.status == "Failure":
+            self._note_unclear()
+            raise status.error()
         if status is not None:
             gone_uid = (status.details or {}).get("uid")
             self._deleted(resource, name, namespace, gone_uid if isinstance(gone_uid, str) else uid)
             return
-        last = Object.parse(resource, answer, strict=True)
+        last = self._parse_own(resource, answer, name, namespace)
         if last.meta.deleting:
             self._written(last)
         else:  # for some kinds the server returns the last state instead of a Status
@@ -366,8 +373,8 @@ class Client(Reader):
             unclear = not error.refused
             raise
         finally:
-            if unclear and self._on_unclear is not None:
-                self._on_unclear()
+            if unclear:
+                self._note_unclear()
 
     async def _call_within(self, seconds: float, request: HttpRequest) -> bytes:
         limit = asyncio.timeout(seconds)
@@ -387,16 +394,33 @@ class Client(Reader):
         self,
         resource: Resource[T],
         request: HttpRequest,
+        name: str,
+        namespace: str,
         *,
         subresource: str = "",
         dry_run: bool,
         seconds: float | None = None,
     ) -> Object[T]:
-        own = subresource in OWN_KIND
-        written = Object.parse(resource, await self._send(request, seconds), strict=own)
-        if own and not dry_run:
+        answer = await self._send(request, seconds)
+        if subresource not in OWN_KIND:
+            return Object.parse(resource, answer)
+        written = self._parse_own(resource, answer, name, namespace, stored=not dry_run)
+        if not dry_run:
             self._written(written)
         return written
+
+    def _parse_own(
+        self, resource: Resource[T], answer: bytes, name: str, namespace: str, *, stored: bool = True
+    ) -> Object[T]:
+        try:
+            return parse_object(resource, answer, name, namespace, stored=stored)
+        except DecodeError:
+            self._note_unclear()
+            raise
+
+    def _note_unclear(self) -> None:
+        if self._on_unclear is not None:
+            self._on_unclear()
 
     def _written(self, written: Object[Any]) -> None:
         if self._on_write is not None and written.meta.uid:  # reviews have no uid; they are not stored

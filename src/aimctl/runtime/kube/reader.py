@@ -19,7 +19,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from aimctl.kubetypes import Object, ObjectKey
-from aimctl.runtime.kube.answers import ObjectList, error_from_answer, parse_list
+from aimctl.runtime.kube.answers import ObjectList, error_from_answer, parse_list, parse_object
 from aimctl.runtime.kube.errors import (
     ApiError,
     ConnectionFailed,
@@ -108,12 +108,15 @@ class Reader:
         Raises:
             NotFound: the object does not exist.
             NotServed: any other 404; the object may exist.
+            DecodeError: the response is not this object.
         """
         path = object_path(resource, name, namespace, subresource)
         body = await self._call(HttpRequest("GET", path, (), accept(metadata_only=metadata_only)))
         if metadata_only:
             resource = resource.metadata_only()
-        return Object.parse(resource, body, strict=subresource in OWN_KIND)
+        if subresource in OWN_KIND:
+            return parse_object(resource, body, name, namespace)
+        return Object.parse(resource, body)
 
     async def list(
         self,
