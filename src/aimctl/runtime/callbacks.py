@@ -1,14 +1,27 @@
-"""Checks of functions that users pass, such as predicates, map functions and index functions.
+"""Functions that users pass, such as predicates, map functions and index functions: checks, and their errors.
 
-These functions are called synchronously. An ``async def`` would return a coroutine, which is true in a condition and
-cannot be iterated, so it is rejected where the function is registered, or at its first call.
+Most are called synchronously. An ``async def`` would return a coroutine, which is true in a condition and cannot be
+iterated, so it is rejected where the function is registered, or at its first call.
+
+An error of such a function must not end the process, even if it is no Exception: the panic of an extension module
+written in Rust is a BaseException. Only :data:`ENDING` end the program.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 
-__all__ = ["check_not_awaitable", "check_synchronous", "name_of"]
+__all__ = ["ENDING", "check_not_awaitable", "check_synchronous", "name_of", "raise_if_ending"]
+
+ENDING = (KeyboardInterrupt, SystemExit)
+"""Raised to end the program."""
+
+
+def raise_if_ending(error: BaseException) -> None:
+    """Raise the error again if it ends the program or cancels the task. Others concern only the function."""
+    if isinstance(error, (*ENDING, asyncio.CancelledError)):
+        raise error
 
 
 def name_of(function: object) -> str:

@@ -13,6 +13,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.controller import (
     CacheSyncTimeout,
     Controller,
@@ -53,6 +54,10 @@ async def test_start_fails_when_a_source_cannot_sync_or_blocks_in_its_start(how)
     assert loop.time() == 120
 
 
+def raise_panic(_):
+    raise RustPanic("x")
+
+
 class _NoSuper(RetryAfter):
     """Lacks the attribute ``seconds``."""
 
@@ -63,6 +68,10 @@ class _NoSuper(RetryAfter):
 class _NoText(Exception):
     def __str__(self):
         raise RuntimeError("broken __str__")
+
+
+class RustPanic(BaseException):
+    """As the panic of an extension module in Rust: it is no Exception."""
 
 
 def _refused_for_ever():
@@ -85,6 +94,10 @@ def _refused_for_ever():
         lambda: RetryAfter(-1),
         lambda: BaseExceptionGroup("cancelled", [asyncio.CancelledError(), ValueError("x")]),
         lambda: BaseExceptionGroup("cancelled", [asyncio.CancelledError()]),
+        GeneratorExit,
+        lambda: RustPanic("index out of bounds"),
+        lambda: BaseExceptionGroup("panics", [RustPanic("x"), ValueError("x")]),
+        lambda: BaseExceptionGroup("panics", [RustPanic("x")]),
         _NoSuper,
         _NoText,
         _refused_for_ever,
@@ -115,7 +128,50 @@ async def test_whatever_a_reconciler_returns_or_raises_affects_only_its_key(act)
 
 
 @virtual_time
-@pytest.mark.parametrize("when", [lambda _: 1 / 0, lambda _: math.nan, lambda _: math.inf, lambda _: -1])
+async def test_what_is_no_exception_is_logged_with_its_text():
+    async def reconcile(_request):
+        raise RustPanic("index out of bounds")
+
+    with capture_logs() as logs:
+        async with running(reconcile, HandFed("a")):
+            await asyncio.sleep(0.001)
+    (entry,) = [entry for entry in logs if entry["event"] == "reconcile failed"]
+    assert entry["error"] == "the reconciler raised RustPanic('index out of bounds'), which is no Exception"
+    assert isinstance(entry["exc_info"].__cause__, RustPanic)
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), BaseExceptionGroup("ends", [ValueError("x"), KeyboardInterrupt()])], ids=repr
+)
+def test_what_ends_the_program_ends_the_controller(error):
+    async def reconcile(_request):
+        raise error
+
+    async def main():
+        controller = Controller("c", reconcile, sources=[HandFed("a")], clock=LoopClock())
+        await controller.run()
+
+    with pytest.raises(type(error)):
+        asyncio.run(main())
+
+
+@virtual_time
+async def test_a_worker_that_other_code_cancels_is_an_error_of_the_controller():
+    async def reconcile(_request):
+        for task in asyncio.all_tasks():
+            if "worker" in task.get_name():
+                task.cancel()
+        await asyncio.sleep(1)
+
+    controller = Controller("c", reconcile, sources=[HandFed("a")], clock=virtual_clock())
+    with pytest.raises(RuntimeError, match="'c' was cancelled, but not by the controller"):
+        await controller.run()
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    "when", [raise_panic, lambda _: 1 / 0, lambda _: math.nan, lambda _: math.inf, lambda _: -1]
+)
 async def test_a_rate_limiter_that_fails_does_not_stop_the_controller(when):
     class Limiter:
         def when(self, item):

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from aimctl.kubetypes import Resource
 from aimctl.runtime.cache import Informer
+from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.controller import CacheSyncTimeout, Channel, Controller, Request, generation_changed
 from aimctl.runtime.kube.errors import WriteRefused
 from aimctl.runtime.manager import GraceExceeded, LeaderElectionOptions, LeaderLost, Manager, ManagerOptions
@@ -516,6 +517,21 @@ async def test_a_task_cancelled_by_other_code_is_a_failure():
     task.cancel()
     with pytest.raises(RuntimeError, match="'forever' was cancelled, but not by its manager"):
         await story.task
+
+
+def test_a_program_that_fails_beside_its_manager_shows_only_its_own_error():
+    """asyncio.run then cancels all tasks, those of the manager included."""
+
+    async def main():
+        manager = Manager(LeaseTransport(LeaseApi()), clock=LoopClock())
+        task = asyncio.create_task(manager.run(asyncio.Event()))
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        raise ValueError("of the program")
+
+    with capture_logs() as logs, pytest.raises(ValueError, match="of the program"):
+        asyncio.run(main())
+    assert [entry for entry in logs if entry["log_level"] == "error"] == []
 
 
 @virtual_time

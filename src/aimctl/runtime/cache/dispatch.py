@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
 import structlog
 
 from aimctl.runtime.cache.storage.merge import Change
+from aimctl.runtime.callbacks import raise_if_ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -227,6 +228,7 @@ class Dispatcher(Generic[T]):
                 handler.on_add(new, initial=change.initial)
             else:
                 handler.on_update(old, new)
-        except Exception:  # noqa: BLE001 - user code: its error must not affect other events
+        except BaseException as error:  # noqa: BLE001 - user code: its error must not affect other events
+            raise_if_ending(error)
             self._on_error()
             structlog.get_logger(__name__).exception("event handler failed")

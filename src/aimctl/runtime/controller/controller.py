@@ -29,6 +29,7 @@ import structlog
 
 from aimctl.runtime.arguments import check_count, check_list, check_number
 from aimctl.runtime.cache.cache import reads_need_sync
+from aimctl.runtime.callbacks import raise_if_ending
 from aimctl.runtime.controller.hotloop import (
     STANDSTILL_RUNS,
     HotLoopDetector,
@@ -219,7 +220,7 @@ class Controller:
         """Reconcile until :meth:`stop`, a cancellation, or an unrecoverable error.
 
         Raises:
-            RuntimeError: called twice.
+            RuntimeError: called twice; or other code has cancelled its workers.
             CacheSyncTimeout: from :meth:`warm_up`.
             Exception: a programming error of the reconciler, with ``recover=False``.
         """
@@ -232,9 +233,15 @@ class Controller:
             self._log.info("controller started", workers=self._workers)
             if self._hot_loop.enabled:
                 self._standstill = standstill_detector()
-            async with asyncio.TaskGroup() as workers:
-                for number in range(self._workers):
-                    workers.create_task(self._work(), name=f"{self.name} worker {number}")
+            async with asyncio.TaskGroup() as tasks:
+                workers = [
+                    tasks.create_task(self._work(), name=f"{self.name} worker {number}")
+                    for number in range(self._workers)
+                ]
+            if any(worker.cancelled() for worker in workers):
+                raise RuntimeError(
+                    f"a worker of controller {self.name!r} was cancelled, but not by the controller"
+                )
         except BaseExceptionGroup as group:
             if len(group.exceptions) == 1:
                 raise group.exceptions[0] from None
@@ -332,7 +339,8 @@ class Controller:
         """The delay of the rate limiter; one that fails or returns no number delays by ``_NO_LIMITER_SECONDS``."""
         try:
             return limited(self._limiter.when(request))
-        except Exception:  # noqa: BLE001 - user code: its error must not stop the worker
+        except BaseException as error:  # noqa: BLE001 - user code: its error must not stop the worker
+            raise_if_ending(error)
             self._log.exception("the rate limiter failed", seconds=_NO_LIMITER_SECONDS)
             return _NO_LIMITER_SECONDS
 

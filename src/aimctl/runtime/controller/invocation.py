@@ -1,7 +1,8 @@
 """One call of a reconciler, in a task of its own and with a time limit.
 
 Contract:
-    * Every result or exception of the reconciler is returned; only a cancellation of the caller is raised.
+    * Every result or exception of the reconciler is returned, also one that is no Exception. Only a cancellation of the
+      caller, and what ends the program, is raised.
     * A reconcile that exceeds the time limit is cancelled, and counts as an error that says so.
     * If the caller is cancelled, so is the reconcile, and the caller waits for its end.
     * A reconcile that ignores its cancellation is logged with the line at which it waits, and abandoned: neither the
@@ -16,6 +17,7 @@ import inspect
 from typing import TYPE_CHECKING, final
 
 from aimctl.runtime.abandoned import abandon, where
+from aimctl.runtime.callbacks import ENDING
 from aimctl.runtime.controller.reconcile import Result
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ __all__ = ["SHUTDOWN_SECONDS", "UNWIND_SECONDS", "Invoker"]
 
 UNWIND_SECONDS = 5.0
 """How long a reconcile may take to end after a timeout."""
+
+_CANCELLED = "the reconciler awaited something that was cancelled: {!r}"
 
 SHUTDOWN_SECONDS = 0.8
 """The same when the controller is cancelled. Less than the second that the manager waits for cancelled runnables."""
@@ -82,14 +86,14 @@ class Invoker:
                 raise
             # The caller was not cancelled: the reconciler awaited something else that was. Raising this error would
             # silently end the worker, so it counts as an error of the reconcile.
-            return None, _Cancelled(f"the reconciler awaited something that was cancelled: {error!r}")
+            return None, _NoException(_CANCELLED.format(error))
         except TimeoutError as error:
             if limit is None or not limit.expired():
                 return None, error
             self._timed_out()
             return None, await self._expire(request, task)
-        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - user code: the outcome of this reconcile
-            return None, error if isinstance(error, Exception) else _without_cancellations(error)
+        except Exception as error:  # noqa: BLE001 - user code: the outcome of this reconcile
+            return None, error
         finally:
             # The traceback of the error has this frame: without these references there is no cycle, so an error and the
             # objects of its frames are freed at once.
@@ -123,7 +127,8 @@ class Invoker:
         except BaseException as error:
             if outcome.done():
                 raise
-            outcome.set_exception(error)
+            # Converted here: a GeneratorExit that passes through a future would close its waiter.
+            outcome.set_exception(_converted(error))
             del outcome  # as in ``call``
             return None
         if not outcome.done():
@@ -182,13 +187,23 @@ class Invoker:
         task.add_done_callback(lambda _: self._abandoned.pop(request, None))
 
 
-def _without_cancellations(group: BaseExceptionGroup[BaseException]) -> Exception:
-    """The errors of a group that also has cancellations. A group with others, such as KeyboardInterrupt, is raised."""
-    errors, others = group.split(Exception)
-    if others is not None and others.split(asyncio.CancelledError)[1] is not None:
-        raise group
-    return errors or _Cancelled(f"the reconciler awaited something that was cancelled: {group!r}")
+def _converted(error: BaseException) -> BaseException:
+    """What the reconciler raised, as an Exception, unless it ends the program."""
+    if isinstance(error, (Exception, *ENDING)):
+        return error
+    text = f"the reconciler raised {error!r}, which is no Exception"
+    if isinstance(error, BaseExceptionGroup):
+        if error.subgroup(ENDING) is not None:
+            return error
+        errors = error.subgroup(Exception)
+        if errors is not None:
+            return errors
+        if error.subgroup(asyncio.CancelledError) is not None:
+            text = _CANCELLED.format(error)
+    converted = _NoException(text)
+    converted.__cause__ = error
+    return converted
 
 
-class _Cancelled(Exception):  # noqa: N818 - appears only in the log
+class _NoException(Exception):  # noqa: N818 - appears only in the log
     pass

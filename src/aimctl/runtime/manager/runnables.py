@@ -10,7 +10,8 @@ Contract:
     * A runnable added before the group starts waits; added to a running group it starts at once; added to an ended
       group it is refused.
     * Each task has a copy of the context in which the group was started, also if the runnable is added later.
-    * A runnable that raises is reported with its name as soon as its task ends; returning is no failure.
+    * A runnable that raises, or that other code cancels, is reported with its name as soon as its task ends. Returning
+      is no failure, nor is a cancellation together with the owner of the group.
     * :meth:`RunnableGroup.remove` ends one runnable; the group forgets it.
     * A group is an async context manager. Leaving it cancels what still runs.
 
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, final, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, final, runtime_checkable
 
 import structlog
 
@@ -100,10 +101,12 @@ class RunnableGroup:
         self._running = False
         self._ended = False
         self._removing: set[asyncio.Task[None]] = set()
+        self._owner: asyncio.Task[Any] | None = None
         self._cancelled = False
         """Whether :meth:`cancel` is done; what runs after that is stuck, and has been reported."""
 
     async def __aenter__(self) -> Self:
+        self._owner = asyncio.current_task()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -235,7 +238,9 @@ class RunnableGroup:
             return
         name, _ = self._tasks.pop(task)
         if task.cancelled():
-            if not (self._ended or task in self._removing):
+            # asyncio.run cancels all tasks when the main one has failed: the owner then ends this group.
+            owner_ends = self._owner is not None and self._owner.cancelling() > 0
+            if not (self._ended or owner_ends or task in self._removing):
                 self._failed(name, RuntimeError(f"{name!r} was cancelled, but not by its manager"))
             return
         error = task.exception()

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast, final
 import structlog
 
 from aimctl.runtime.cache.errors import UnknownIndex
-from aimctl.runtime.callbacks import check_not_awaitable, check_synchronous
+from aimctl.runtime.callbacks import check_not_awaitable, check_synchronous, raise_if_ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -109,7 +109,8 @@ class Index(Generic[T]):
         """The distinct values of the object; None if the function fails."""
         try:
             return _distinct(self.function(obj))
-        except Exception:  # user code: the store must stay consistent
+        except BaseException as error:  # user code: the store must stay consistent
+            raise_if_ending(error)
             log = structlog.get_logger(__name__)
             log.exception(
                 "index function failed, the object is missing from the index",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
 import structlog
 
-from aimctl.runtime.callbacks import check_not_awaitable, check_synchronous, name_of
+from aimctl.runtime.callbacks import check_not_awaitable, check_synchronous, name_of, raise_if_ending
 from aimctl.runtime.controller.events import Created, Deleted, Updated
 from aimctl.runtime.controller.reconcile import is_request
 from aimctl.runtime.controller.sources.redelivery import Redelivery
@@ -100,7 +100,8 @@ def dispatch(
     try:
         for request in handler.requests(event):
             requests[_checked(request, handler)] = None
-    except Exception:  # noqa: BLE001 - user code: later events must still be handled
+    except BaseException as error:  # noqa: BLE001 - user code: later events must still be handled
+        raise_if_ending(error)
         done = False
         if not repeated:
             _log.exception(
@@ -130,7 +131,8 @@ def _passes(predicate: Predicate, event: ObjectEvent[Any], queue: WorkQueue[Requ
             return verdict
         check_not_awaitable(f"the predicate {name_of(predicate)}", verdict)
         return bool(verdict)
-    except Exception:  # noqa: BLE001 - user code: its error must not lose the event
+    except BaseException as error:  # noqa: BLE001 - user code: its error must not lose the event
+        raise_if_ending(error)
         _log.exception(
             "predicate failed, the event passes",
             controller=queue.name,

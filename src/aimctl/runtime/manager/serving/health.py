@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 
 from aiohttp import web
 
-from aimctl.runtime.callbacks import check_synchronous
+from aimctl.runtime.callbacks import check_synchronous, raise_if_ending
 from aimctl.runtime.manager.serving.http import check_new_name
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class HealthChecks:
     def _run(check: Check) -> str | None:
         try:
             return check()
-        except Exception as error:  # noqa: BLE001 - user code: a check that raises is a check that fails
+        except BaseException as error:  # noqa: BLE001 - user code: a check that raises is a check that fails
+            raise_if_ending(error)
             return f"{type(error).__name__}: {error}"
 
     async def _show_all(self, request: web.Request) -> web.Response:

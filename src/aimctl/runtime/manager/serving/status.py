@@ -24,6 +24,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from aimctl.runtime.callbacks import raise_if_ending
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.manager.serving.debug import render_table, standing_header, wants_json
 from aimctl.runtime.manager.serving.sections import Table, words_of
@@ -78,7 +79,8 @@ async def read_section(table: Table, section: StatusSection, clock: Clock) -> fl
                 spent += clock.monotonic() - began
                 await asyncio.sleep(0)
                 began = clock.monotonic()
-    except Exception as error:  # noqa: BLE001 - a section may be code of others; the page must show the rest
+    except BaseException as error:  # noqa: BLE001 - a section may be code of others; the page must show the rest
+        raise_if_ending(error)
         table.error = f"{type(error).__name__}: {error}"
         structlog.get_logger(__name__).warning(
             "a section of the status page failed", section=table.title, error=table.error
