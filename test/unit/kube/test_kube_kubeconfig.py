@@ -5,6 +5,7 @@ import json
 import ssl
 import subprocess
 import sys
+import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -403,11 +404,58 @@ async def test_a_valid_oidc_token_is_kept_after_a_failed_refresh(tmp_path: Path)
         assert len(issuer.seen) == 2
 
 
-@pytest.mark.parametrize("answer", [Answer(400), Answer(200, b"<html>"), {"access_token": "only"}])
-async def test_an_issuer_that_returns_no_token_is_a_configuration_error(tmp_path: Path, answer: Any) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(400),
+        Answer(200, b"<html>"),
+        Answer(200, b'{"id_token": "\xff"}'),
+        Answer(200, b'{"id_token": ' + b"[" * 100_000),
+        {"access_token": "only"},
+        {"id_token": "a\nb"},
+    ],
+    ids=["400", "HTML", "not UTF-8", "too deep", "no token", "two lines"],
+)
+async def test_an_issuer_that_returns_no_token_is_an_error_without_a_secret(
+    tmp_path: Path, answer: Any
+) -> None:
     async with ScriptedServer() as issuer:
-        with pytest.raises(ConfigurationError, match="cannot be refreshed"):
-            await load(write(tmp_path / "c", user=oidc(**issuing(issuer, answer))))
+        config = issuing(issuer, answer) | {"client-secret": "geheim"}
+        with pytest.raises(ConfigurationError, match=r"cannot be refreshed \(.+\): log in again") as caught:
+            await load(write(tmp_path / "c", user=oidc(**config)))
+        (asked,) = issuer.asked("POST")
+    shown = "".join(traceback.format_exception(caught.value))
+    sent = asked.headers["Authorization"].removeprefix("Basic ")
+    assert base64.b64decode(sent) == b"me:geheim"
+    assert not any(secret in shown for secret in (sent, "geheim", "first"))
+
+
+@pytest.mark.parametrize("data", ["%%%", "/////w=="], ids=["no base64", "no PEM"])
+async def test_an_authority_of_the_issuer_that_cannot_be_used_is_named(tmp_path: Path, data: str) -> None:
+    config = {"refresh-token": "r", "idp-certificate-authority-data": data}
+    with pytest.raises(ConfigurationError, match="idp-certificate-authority-data cannot be used"):
+        await load(write(tmp_path / "c", user=oidc(**config)))
+
+
+@pytest.mark.parametrize("payload", [b'{"exp": "\xff"}', b"[" * 100_000, b'{"exp": 1e400}', b"{}x"])
+async def test_a_stored_token_that_cannot_be_decoded_counts_as_expired(
+    tmp_path: Path, payload: bytes
+) -> None:
+    token = "e30." + base64.urlsafe_b64encode(payload).decode() + ".sig"
+    with pytest.raises(ConfigurationError, match="the id-token has expired"):
+        await load(write(tmp_path / "c", user=oidc(**{"id-token": token})))
+
+
+async def test_a_changed_configuration_with_other_values_than_texts_is_read_as_far_as_possible(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    first, second = jwt(clock.start + timedelta(minutes=10)), jwt(clock.start + timedelta(hours=2))
+    path = write(tmp_path / "c", user=oidc(**{"id-token": first}))
+    info = await load(path, clock=clock)
+    write(tmp_path / "c", user=oidc(**{"id-token": second, "client-id": 5, "idp-issuer-url": None}))
+    clock.seconds += 301
+    assert await authorization(info) == f"Bearer {second}"
 
 
 @pytest.mark.parametrize("named", ["data", "file", None])

@@ -18,8 +18,9 @@ from urllib.parse import quote_plus
 import aiohttp
 import msgspec
 
+from aimctl.kubetypes.errors import JSON_ERRORS
 from aimctl.runtime.kube.credentials.addresses import Address, parse_address
-from aimctl.runtime.kube.credentials.connection import file_stamp
+from aimctl.runtime.kube.credentials.connection import file_stamp, fits_header
 from aimctl.runtime.kube.credentials.kubeconfig_files import parse
 from aimctl.runtime.kube.credentials.proxy import environment_proxy, proxy_login
 from aimctl.runtime.kube.errors import ConfigurationError
@@ -77,8 +78,9 @@ class StoredTokens:
             ConfigurationError: there is no valid token, and the refresh failed.
         """
         if file_stamp(self._file) != self._stamp:
-            found = self._find(self._read())
-            self._config = dict(found or self._config)
+            found = self._find(self._read()) or {}
+            texts = {name: value for name, value in found.items() if isinstance(value, str)}
+            self._config = texts or self._config
             self._stamp = file_stamp(self._file)
         before = dict(self._config)
         token = await fresh_id_token(self._config, folder=self._file.parent.absolute(), clock=self._clock)
@@ -93,7 +95,7 @@ class StoredTokens:
         except (OSError, ValueError):
             return None
 
-    def _find(self, document: Any) -> dict[str, str] | None:
+    def _find(self, document: Any) -> dict[str, Any] | None:
         """The configuration in a kubeconfig; None if it does not contain it."""
         try:
             config = next(
@@ -127,7 +129,7 @@ class StoredTokens:
         self._stamp = file_stamp(self._file)
 
 
-async def fresh_id_token(config: dict[str, Any], *, folder: Path, clock: Clock) -> str:
+async def fresh_id_token(config: dict[str, str], *, folder: Path, clock: Clock) -> str:
     """A valid token, refreshed if it is about to expire.
 
     Args:
@@ -138,22 +140,34 @@ async def fresh_id_token(config: dict[str, Any], *, folder: Path, clock: Clock) 
     Raises:
         ConfigurationError: there is no valid token, and the refresh failed.
     """
-    token = config.get("id-token") or ""
+    token = config.get("id-token", "")
     left = _seconds_left(token, clock) if token else 0.0
     if left > _SKEW_SECONDS:
-        return str(token)
+        return token
     try:
         await _refresh(config, folder)
-    except (ConfigurationError, aiohttp.ClientError, OSError, msgspec.DecodeError, KeyError) as error:
+    except (ConfigurationError, aiohttp.ClientError, OSError, KeyError, *JSON_ERRORS) as error:
         if left > 0:
-            return str(token)
+            return token
+        # Without the cause: an error of aiohttp has the headers of the request, with the secret of the client.
         raise ConfigurationError(
-            f"oidc: the id-token has expired and cannot be refreshed ({error!r}): log in again"
-        ) from error
-    return str(config["id-token"])
+            f"oidc: the id-token has expired and cannot be refreshed ({_problem(error)}): log in again"
+        ) from None
+    return config["id-token"]
 
 
-async def _refresh(config: dict[str, Any], folder: Path) -> None:
+def _problem(error: Exception) -> str:
+    """What went wrong, without a secret."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"HTTP {error.status} from {error.request_info.url}"
+    if isinstance(error, KeyError):
+        return f"the configuration has no {error}"
+    if isinstance(error, JSON_ERRORS):
+        return "the response of the issuer is not the expected JSON"
+    return str(error) or type(error).__name__
+
+
+async def _refresh(config: dict[str, str], folder: Path) -> None:
     """The refresh grant of RFC 6749, section 6, at the endpoint of the issuer's discovery document."""
     form = {"grant_type": "refresh_token", "refresh_token": config["refresh-token"]}
     secret = config.get("client-secret")
@@ -170,6 +184,8 @@ async def _refresh(config: dict[str, Any], folder: Path) -> None:
         issuer = msgspec.json.decode(await _exchange(session, "GET", address, tls), type=_Issuer)
         answer = await _exchange(session, "POST", issuer.token_endpoint, tls, form=form, headers=headers)
         tokens = msgspec.json.decode(answer, type=_Tokens)
+    if not fits_header(tokens.id_token):
+        raise ConfigurationError("the issuer returned a token with control characters")
     config["id-token"] = tokens.id_token
     if tokens.refresh_token:
         config["refresh-token"] = tokens.refresh_token
@@ -202,12 +218,16 @@ async def _exchange(
         return await answer.read()
 
 
-def _trust(config: dict[str, Any], folder: Path) -> ssl.SSLContext:
+def _trust(config: dict[str, str], folder: Path) -> ssl.SSLContext:
     data, name = config.get("idp-certificate-authority-data"), config.get("idp-certificate-authority")
-    return ssl.create_default_context(
-        cafile=str(folder / name) if name and not data else None,
-        cadata=base64.b64decode(data).decode("ascii") if data else None,
-    )
+    try:
+        return ssl.create_default_context(
+            cafile=str(folder / name) if name and not data else None,
+            cadata=base64.b64decode(data, validate=True).decode("ascii") if data else None,
+        )
+    except (OSError, ValueError) as error:
+        field = "idp-certificate-authority-data" if data else "idp-certificate-authority"
+        raise ConfigurationError(f"{field} cannot be used: {error}") from error
 
 
 def _seconds_left(token: str, clock: Clock) -> float:
@@ -217,6 +237,6 @@ def _seconds_left(token: str, clock: Clock) -> float:
         claims = msgspec.json.decode(
             base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Claims
         )
-    except (IndexError, ValueError, msgspec.DecodeError):
+    except (IndexError, ValueError, *JSON_ERRORS):
         return 0.0
     return float("inf") if claims.exp is None else claims.exp - clock.now().timestamp()
