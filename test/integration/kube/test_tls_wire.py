@@ -100,6 +100,14 @@ async def test_a_server_of_the_named_authority_is_trusted(ca: CertificateAuthori
             assert await fetch(wire) == "ok"
 
 
+async def test_the_scheme_of_the_server_may_be_in_upper_case(ca: CertificateAuthority, clock: Clock) -> None:
+    async with ScriptedServer(ssl_context=serving(ca)) as server:
+        server.on("GET", "/x", b"ok")
+        info = ConnectionInfo(server.url.replace("https", "HTTPS"), ca_file=str(ca.certificate))
+        async with HttpTransport(info, clock=clock) as wire:
+            assert await fetch(wire) == "ok"
+
+
 async def test_a_server_of_another_authority_is_not_trusted_and_the_error_says_what_to_check(
     ca: CertificateAuthority, clock: Clock, tmp_path: Path
 ) -> None:

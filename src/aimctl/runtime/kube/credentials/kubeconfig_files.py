@@ -209,10 +209,9 @@ def parse(content: bytes) -> Any:
     try:
         loader = _loader()(content)
         document = loader.get_data() if loader.check_data() else None
-        json.dumps(
-            document, default=str, skipkeys=True, ensure_ascii=False
-        ).encode()  # kubectl rejects surrogates
-        return document
+        # kubectl converts YAML to JSON: keys become texts, and half of a surrogate pair is rejected.
+        text = json.dumps(document, default=_plain, ensure_ascii=False).encode()
+        return json.loads(text)
     except UnicodeEncodeError:
         raise ValueError("a text has an invalid Unicode escape (a half of a surrogate pair)") from None
     except yaml.YAMLError as error:
@@ -224,6 +223,13 @@ def parse(content: bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
     except (ValueError, TypeError):
         raise ValueError("a value does not have its declared type") from None
+
+
+def _plain(value: object) -> Any:
+    """A YAML value that JSON does not have, as kubectl reads it."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return dict.fromkeys(value) if isinstance(value, set) else str(value)
 
 
 def _read(path: Path) -> _Config | None:

@@ -18,6 +18,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from yarl import URL
+
 from aimctl.runtime.kube.credentials.connection import file_stamp
 from aimctl.runtime.kube.errors import ConfigurationError
 
@@ -43,6 +45,7 @@ class TlsContext:
 
     def __init__(self, info: ConnectionInfo, *, clock: Clock) -> None:
         self._info = info
+        self._secure = URL(info.server).scheme == "https"
         self._clock = clock
         self.certificate: bytes | None = None
         self._context: ssl.SSLContext | None = None
@@ -56,7 +59,7 @@ class TlsContext:
         Raises:
             ConfigurationError: it cannot be built, and there is no earlier one. Names the file and the remedy.
         """
-        if not self._info.server.startswith("https://"):
+        if not self._secure:
             return None
         source = self._info.certificate_source
         issued = source.client_certificate() if source is not None else None
