@@ -60,7 +60,7 @@ _EXPORTS: Mapping[str, str] = {
         UnsupportedMedia WatchEvent WatchLineTooLong WatchStalled WriteRefused from_kubeconfig in_cluster
         load_connection
     """,
-    "aimctl.runtime.kube.discovery": "ServedApis ServedResource discover is_served",
+    "aimctl.runtime.kube.discovery": "ServedApis ServedResource ServerVersion discover is_served server_version",
     "aimctl.runtime.cache": """
         Cache CacheError CacheNotSynced Change ClashingDeclaration Declaration EventHandler IndexFunction
         Informer InformerGauges InformerHealth InformerStopped LabelSelector Reflector ReflectorMetrics

@@ -232,8 +232,10 @@ from aimctl.runtime.kube import in_cluster as in_cluster
 from aimctl.runtime.kube import load_connection as load_connection
 from aimctl.runtime.kube.discovery import ServedApis as ServedApis
 from aimctl.runtime.kube.discovery import ServedResource as ServedResource
+from aimctl.runtime.kube.discovery import ServerVersion as ServerVersion
 from aimctl.runtime.kube.discovery import discover as discover
 from aimctl.runtime.kube.discovery import is_served as is_served
+from aimctl.runtime.kube.discovery import server_version as server_version
 from aimctl.runtime.manager import EVENT_PERMISSIONS as EVENT_PERMISSIONS
 from aimctl.runtime.manager import LEADER_ELECTION_PERMISSIONS as LEADER_ELECTION_PERMISSIONS
 from aimctl.runtime.manager import Check as Check
@@ -509,6 +511,7 @@ __all__ = [
     "ServedApis",
     "ServedResource",
     "ServerError",
+    "ServerVersion",
     "Service",
     "ServiceAccount",
     "Setup",
@@ -601,6 +604,7 @@ __all__ = [
     "run_manager",
     "run_managers",
     "schema_keywords",
+    "server_version",
     "set_condition",
     "set_controller_reference",
     "stop_on_signals",

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from aimctl.runtime.kube import Client, DecodeError, Forbidden
-from aimctl.runtime.kube.discovery import ServedApis, discover
+from aimctl.runtime.kube.discovery import ServedApis, discover, server_version
 from aimctl.testing.virtualtime import virtual_clock
-from support.scripted import ScriptedTransport, failure
+from support.scripted import Answer, ScriptedTransport, failure
 
 
 def aggregated(*groups: dict[str, Any]) -> dict[str, Any]:
@@ -176,3 +176,25 @@ async def test_a_response_that_is_not_a_discovery_document_is_a_decode_error() -
     wire = ScriptedTransport().on("GET", "/api", b"<html>").on("GET", "/apis", b"<html>")
     with pytest.raises(DecodeError, match="/api"):
         await found(wire)
+
+
+@pytest.mark.parametrize(
+    ("body", "numbers", "text"),
+    [
+        (b'{"major": "1", "minor": "34", "gitVersion": "v1.34.2"}', (1, 34), "v1.34.2"),
+        (b'{"major": "1", "minor": "34+"}', (1, 34), ""),
+        (b'{"major": "x", "minor": ""}', (0, 0), ""),
+        (b'{"major": "1", "minor": "%b"}' % (b"9" * 5000), (1, 999_999_999), ""),
+    ],
+)
+async def test_the_version_of_a_server(body: bytes, numbers: tuple[int, int], text: str) -> None:
+    wire = ScriptedTransport().on("GET", "/version", Answer(200, body))
+    version = await server_version(Client(wire, clock=virtual_clock()))
+    assert (version.numbers, version.text) == (numbers, text)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b'{"major": "\xff"}', b"[" * 100_000])
+async def test_a_response_that_is_no_version_is_an_error(body: bytes) -> None:
+    wire = ScriptedTransport().on("GET", "/version", Answer(200, body))
+    with pytest.raises(DecodeError, match="/version is not a version"):
+        await server_version(Client(wire, clock=virtual_clock()))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import msgspec
 
@@ -124,10 +124,14 @@ class ServedApis:
         return None
 
 
-class ServerVersion(NamedTuple):
+@final
+@dataclass(frozen=True, slots=True)
+class ServerVersion:
     """The version of a server.
 
-    ``numbers`` are major and minor version, 0 for one that is not a number; ``text`` is such as ``v1.34.2``.
+    Attributes:
+        numbers: major and minor version, such as ``(1, 34)``; 0 for one that is not a number.
+        text: such as ``v1.34.2``.
     """
 
     numbers: tuple[int, int]
@@ -135,7 +139,7 @@ class ServerVersion(NamedTuple):
 
 
 async def server_version(reader: Reader) -> ServerVersion:
-    """Read the version of a server.
+    """Read the version of a server. One small request.
 
     Raises:
         KubeError: there is no response with a version.
