@@ -25,6 +25,7 @@ from aimctl.runtime import (
     ManagerOptions,
     MaxWaitRateLimiter,
     ReflectorOptions,
+    WorkQueue,
     generation_changed,
     k8s,
 )
@@ -50,6 +51,10 @@ def manager(**options: Any) -> Manager:
 
 def controller(**options: Any) -> Controller:
     return Controller(**{"name": "c", "reconciler": reconcile, "sources": [], "clock": CLOCK, **options})
+
+
+def queue() -> WorkQueue[str]:
+    return WorkQueue(clock=CLOCK, name="q", rate_limiter=ExponentialRateLimiter())
 
 
 def election(**options: Any) -> LeaderElectionOptions:
@@ -138,8 +143,14 @@ def test_numbers_with_a_meaning_are_accepted(make: Any, options: dict[str, Any])
         (lambda: Channel().send("ns/a"), r"send\('ns/a'\): use Request"),  # type: ignore[arg-type] # the mistake
         (lambda: HealthChecks("readyz").add("mine", check), r"check 'mine' .*check is async: define it with"),  # type: ignore[arg-type] # the mistake
         (lambda: HealthChecks("readyz").add("mine", None), r"check 'mine' None is not callable"),  # type: ignore[arg-type] # the mistake
+        (lambda: manager().add(None), r"None cannot be run: use an object with 'async def run\(self\)'"),  # type: ignore[arg-type] # the mistake
+        (lambda: manager().add(object()), r"object .* cannot be run: use an object with"),  # type: ignore[arg-type] # the mistake
+        (lambda: ReflectorOptions(idle_seconds=10**400), r"idle_seconds: must be a finite number"),
+        (lambda: queue().add("x", priority="high"), r"priority='high' of 'x': use an int"),  # type: ignore[arg-type] # the mistake
+        (lambda: queue().add("x", priority=math.nan), r"priority=nan of 'x': use an int"),  # type: ignore[arg-type] # the mistake
+        (lambda: queue().add_after("x", 10**400), r"add_after\('x', .*use a finite number"),
     ],
-    ids=range(19),
+    ids=range(25),
 )
 def test_a_value_of_the_wrong_type_is_an_error_with_a_remedy(make: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):

@@ -31,7 +31,11 @@ def check_number(
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{field}={value!r}: must be a number, such as timedelta.total_seconds()")
-    if math.isnan(value) or (value == math.inf and not endless) or value == -math.inf:
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{field}: must be a finite number, and not such a large one") from None
+    if math.isnan(number) or (number == math.inf and not endless) or number == -math.inf:
         raise ValueError(f"{field}={value}: must be a finite number")
     if value < 0 and not negative:
         raise ValueError(f"{field}={value}: must be {'zero or more' if zero else 'above zero'}")

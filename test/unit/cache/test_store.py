@@ -371,7 +371,7 @@ def test_an_index_function_that_cannot_be_called_synchronously_is_rejected(funct
         Store({"i": function})
 
 
-@pytest.mark.parametrize("answer", ["a string", 5, None, [[]]])
+@pytest.mark.parametrize("answer", ["a string", 5, None, [[]], [1], ["x", None]])
 def test_an_index_function_that_returns_no_list_of_strings_leaves_out_its_object(answer: Any) -> None:
     store: Store[Any] = Store({"i": lambda item: answer if item.meta.name == "bad" else ["x"]})
     with capture_logs() as logs:

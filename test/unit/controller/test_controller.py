@@ -156,6 +156,38 @@ def test_what_ends_the_program_ends_the_controller(error):
 
 
 @virtual_time
+@pytest.mark.parametrize("item", [("a",), None, "ns/a", Request("ns", None)], ids=repr)
+async def test_what_is_no_request_is_dropped_from_the_queue(item):
+    seen = []
+
+    async def reconcile(request):
+        seen.append(request)
+
+    with capture_logs() as logs:
+        async with running(reconcile) as subject:
+            subject.queue.add(item)
+            subject.queue.add(A)
+            await asyncio.sleep(1)
+    assert seen == [A]
+    (entry,) = [entry for entry in logs if entry["log_level"] == "error"]
+    assert (entry["event"], entry["item"]) == ("dropped what is no request", repr(item))
+
+
+@virtual_time
+async def test_a_plain_tuple_in_the_queue_is_the_request_that_it_is_equal_to():
+    seen = []
+
+    async def reconcile(request):
+        seen.append(request.name)
+
+    async with running(reconcile) as subject:
+        subject.queue.add(("ns", "a"))
+        subject.queue.add(A)
+        await asyncio.sleep(1)
+    assert seen == ["a"]
+
+
+@virtual_time
 async def test_a_worker_that_other_code_cancels_is_an_error_of_the_controller():
     async def reconcile(_request):
         for task in asyncio.all_tasks():

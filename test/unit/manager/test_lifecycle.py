@@ -505,6 +505,20 @@ async def test_a_cache_that_ends_unexpectedly_fails_the_manager(monkeypatch):
 
 
 @virtual_time
+async def test_a_stop_that_raises_is_a_failure_and_does_not_keep_the_others_from_stopping():
+    story = Story()
+    broken = story.add("broken", leader=False)
+    other = story.add("other", takes=2.0)
+    broken.stop = lambda: 1 / 0
+    await story.start()
+    with pytest.raises(ZeroDivisionError):
+        await story.end()
+    assert other.asked.is_set()
+    assert "other ends" in story.words
+    assert story.api.spec(LEASE)["holderIdentity"] == ""
+
+
+@virtual_time
 async def test_a_task_cancelled_by_other_code_is_a_failure():
     story = Story()
 

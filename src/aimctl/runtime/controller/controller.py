@@ -39,11 +39,11 @@ from aimctl.runtime.controller.hotloop import (
 from aimctl.runtime.controller.invocation import Invoker
 from aimctl.runtime.controller.metrics import ControllerMetrics
 from aimctl.runtime.controller.outcome import Outcome, classify, limited, text_of
-from aimctl.runtime.controller.reconcile import Reconciler, _reconcile_id
+from aimctl.runtime.controller.reconcile import Reconciler, Request, _reconcile_id, is_request
 from aimctl.runtime.controller.sources.startup import Startup
 from aimctl.runtime.controller.write_log import current_write_log
 from aimctl.runtime.kube.errors import KubeError
-from aimctl.runtime.queue import ExponentialRateLimiter, QueueShutDown, WorkQueue
+from aimctl.runtime.queue import ExponentialRateLimiter, QueueItem, QueueShutDown, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -52,13 +52,15 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.cache import Informer
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.controller.reconcile import ReconcileFunc, Request, Result
+    from aimctl.runtime.controller.reconcile import ReconcileFunc, Result
     from aimctl.runtime.controller.sources import Source
-    from aimctl.runtime.queue import QueueItem, QueueMetrics, RateLimiter
+    from aimctl.runtime.queue import QueueMetrics, RateLimiter
 
 __all__ = ["Controller"]
 
 _HOT_LOOP_REMEDY = "skip writes that change nothing, and use generation_changed for the primary kind"
+
+_NO_REQUEST_REMEDY = "add Request(namespace, name) to the queue, both as texts"
 
 _NO_LIMITER_SECONDS = 60.0
 """Delay after a failure if the rate limiter itself fails."""
@@ -164,7 +166,7 @@ class Controller:
 
     @property
     def queue(self) -> WorkQueue[Request]:
-        """The work queue. Requests can also be added to it directly."""
+        """The work queue. Requests can also be added to it directly; anything else is logged and dropped."""
         return self._queue
 
     @property
@@ -300,7 +302,16 @@ class Controller:
             except QueueShutDown:
                 return
             try:
-                await self._reconcile_once(entry)
+                if is_request(entry.item):
+                    await self._reconcile_once(entry)
+                elif _is_key(
+                    entry.item
+                ):  # it is equal to a Request, which the queue therefore merges with it
+                    await self._reconcile_once(QueueItem(Request(*entry.item), entry.priority))
+                else:
+                    self._log.error(
+                        "dropped what is no request", item=repr(entry.item), remedy=_NO_REQUEST_REMEDY
+                    )
             finally:
                 self._invoker.when_ended(entry.item, partial(self._queue.done, entry.item))
 
@@ -411,6 +422,11 @@ class Controller:
                 f"Writes of its last reconciles: {writes}. To fix it, {_HOT_LOOP_REMEDY}."
             )
         return hot
+
+
+def _is_key(item: Any) -> bool:
+    """Whether a plain tuple has what a Request has."""
+    return isinstance(item, tuple) and len(item) == 2 and is_request(Request(*item))
 
 
 def _uuid4(bits: int) -> str:

@@ -151,8 +151,13 @@ class Lifecycle:
             reads: a runnable without ``warm_up()`` waits for the kinds that are declared in this scope; None for none.
 
         Raises:
+            TypeError: it is neither a runnable nor a function.
             RuntimeError: the manager is stopping.
         """
+        if not isinstance(runnable, Runnable) and not callable(runnable):
+            raise TypeError(
+                f"{runnable!r} cannot be run: use an object with 'async def run(self)', or an async function"
+            )
         if self.state in {"stopping", "stopped"}:
             raise RuntimeError(f"{name!r} cannot be added: the manager is {self.state}")
         item = runnable if isinstance(runnable, Runnable) else _Function(runnable)

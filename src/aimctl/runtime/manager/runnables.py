@@ -12,6 +12,7 @@ Contract:
     * Each task has a copy of the context in which the group was started, also if the runnable is added later.
     * A runnable that raises, or that other code cancels, is reported with its name as soon as its task ends. Returning
       is no failure, nor is a cancellation together with the owner of the group.
+    * So is a runnable whose ``stop()`` raises; it is cancelled.
     * :meth:`RunnableGroup.remove` ends one runnable; the group forgets it.
     * A group is an async context manager. Leaving it cancels what still runs.
 
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, final, runtime
 import structlog
 
 from aimctl.runtime.abandoned import abandon, where
+from aimctl.runtime.callbacks import raise_if_ending
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -143,8 +145,7 @@ class RunnableGroup:
             return True
         self._removing.add(task)
         try:
-            if seconds != 0 and isinstance(runnable, Stoppable):
-                runnable.stop()
+            if seconds != 0 and self._stop(task):
                 await asyncio.wait([task], timeout=None if seconds < 0 else seconds)
             graceful = task.done()
             if not graceful:
@@ -182,10 +183,8 @@ class RunnableGroup:
         if seconds == 0:
             return await self.cancel()
         self._ended = True
-        for task, (_, runnable) in list(self._tasks.items()):
-            if isinstance(runnable, Stoppable):
-                runnable.stop()
-            else:
+        for task in list(self._tasks):
+            if not self._stop(task):
                 task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=None if seconds < 0 else seconds)
@@ -220,6 +219,19 @@ class RunnableGroup:
         return tuple(sorted(name for name, _ in self._tasks.values()))
 
     # ---- helpers
+
+    def _stop(self, task: asyncio.Task[None]) -> bool:
+        """Call ``stop()`` of the runnable. False if it has none or raises, so that its task must be cancelled."""
+        name, runnable = self._tasks[task]
+        if not isinstance(runnable, Stoppable):
+            return False
+        try:
+            runnable.stop()
+        except BaseException as error:  # noqa: BLE001 - user code: the others must be stopped as well
+            raise_if_ending(error)
+            self._failed(name, error)
+            return False
+        return True
 
     def _launch(self, name: str, runnable: Runnable) -> None:
         task = asyncio.get_running_loop().create_task(

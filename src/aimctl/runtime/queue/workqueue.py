@@ -118,6 +118,9 @@ class WorkQueue(Generic[K]):
         """Add ``item``, to be returned as soon as possible. Ignored after shutdown.
 
         An item that is pending is not added twice: it gets the earlier time and the higher priority.
+
+        Raises:
+            TypeError: ``priority`` is not an int.
         """
         self._put(item, 0.0, priority)
 
@@ -127,9 +130,14 @@ class WorkQueue(Generic[K]):
         An item is pending at most once: of several adds the earliest time applies.
 
         Raises:
+            TypeError: ``seconds`` is not a number, or ``priority`` is not an int.
             ValueError: ``seconds`` is not a finite number.
         """
-        if not math.isfinite(seconds):
+        try:
+            finite = math.isfinite(seconds)
+        except OverflowError:  # of an int
+            finite = False
+        if not finite:
             raise ValueError(f"add_after({item!r}, seconds={seconds}): use a finite number of seconds")
         if self._closed:
             return
@@ -285,6 +293,8 @@ class WorkQueue(Generic[K]):
     def _put(self, item: K, seconds: float, priority: int) -> None:
         if self._closed:
             return
+        if priority.__class__ is not int and not isinstance(priority, int):
+            raise TypeError(f"priority={priority!r} of {item!r}: use an int")
         now = self._clock.monotonic()
         if self._waiting_heap:
             self._promote(now)

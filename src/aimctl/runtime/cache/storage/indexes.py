@@ -228,7 +228,11 @@ def _distinct(values: object) -> dict[str, None]:
     if isinstance(values, str):
         raise TypeError(f"it returned the string {values!r}: return a list of strings")
     try:
-        return dict.fromkeys(cast("Iterable[str]", values))
+        distinct = dict.fromkeys(cast("Iterable[str]", values))
     except TypeError:
         check_not_awaitable("it", values)
         raise
+    for value in distinct:
+        if value.__class__ is not str and not isinstance(value, str):
+            raise TypeError(f"it returned the value {value!r}: return a list of strings")
+    return distinct
