@@ -347,6 +347,32 @@ async def test_an_incomplete_body_is_a_failed_connection(server: ScriptedServer)
             await fetch(wire)
 
 
+@pytest.mark.parametrize(
+    "response",
+    [
+        b'{"data": "geheim"}\r\n\r\n',
+        b"HTTP/1.1 200 OK\r\ngeheim\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\ngeheim\r\n",
+        b"HTTP/1.1 200 OK\r\nX: geheim" + b"x" * 100_000 + b"\r\n\r\n",
+    ],
+    ids=["no status line", "no header", "no chunk", "a long header"],
+)
+async def test_the_error_for_a_response_that_is_no_http_does_not_quote_it(response: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(response)
+        await writer.drain()
+        writer.close()
+
+    raw = await asyncio.start_server(answer, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{raw.sockets[0].getsockname()[1]}"
+    async with raw, HttpTransport(ConnectionInfo(address), clock=LoopClock()) as wire:
+        with pytest.raises(ConnectionFailed) as caught:
+            await fetch(wire)
+    assert "geheim" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 async def test_waiting_for_a_free_connection_counts_towards_the_time_limit(server: ScriptedServer) -> None:
     server.on("GET", "/hang", hang).on("GET", "/x", b"ok")
     options = {"timeout_seconds": 0.2}

@@ -10,7 +10,8 @@ Contract:
     * Every reason for a missing response is :class:`ConnectionFailed`, with ``refused`` if the server refused the
       connection. No ValueError of aiohttp, yarl or a codec leaves the transport.
     * The proxy is chosen once, when the transport is created. ``~/.netrc`` is never read.
-    * User and password of a server or proxy URL are sent as headers and appear in no message.
+    * User and password of a server or proxy URL are sent as headers and appear in no message, nor do bytes of a
+      response that is not valid HTTP.
     * Leaving the context of :meth:`HttpTransport.send` before the end of the body closes the socket.
     * Redirects are not followed, because the credentials are meant for one server. Bodies and headers are never logged.
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -61,6 +63,7 @@ _READ_BUFFER_BYTES = 256 * 1024
 """aiohttp pauses reading from the socket at twice this size; larger chunks make large events cheaper."""
 
 _READS = frozenset({"GET", "HEAD"})
+_QUOTED = re.compile(r"\bb\\*['\"].*", re.DOTALL)
 _SAFE_IN_PATH = "/:@!$&'()*+,;=-._~"
 
 
@@ -377,5 +380,7 @@ def _failure(what: str, error: Exception, limits: _Limits) -> ConnectionFailed:
         )
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     refused = isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED
-    text = "connection refused" if refused else str(error) or error.__class__.__name__
+    # The parser quotes the bytes that it cannot parse, which may be part of a body.
+    text = " ".join(_QUOTED.sub("...", str(error)).split())
+    text = "connection refused" if refused else text or error.__class__.__name__
     return ConnectionFailed(f"{what}: {text}", refused=refused)
