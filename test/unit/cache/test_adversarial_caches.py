@@ -47,6 +47,10 @@ class Front:
     async def aclose(self) -> None: ...
 
 
+_LONGEST_PAUSES = 6 * 300 + 100
+"""Seconds: each of six responses may ask for a pause, of which 300 s are believed."""
+
+
 def made(version: str, spoiled: list[tuple[int, dict[str, str], bytes]]) -> None:
     async def scenario() -> None:
         async with DevCluster(clock=virtual_clock(), crds=[], controllers=False) as cluster:
@@ -62,7 +66,7 @@ def made(version: str, spoiled: list[tuple[int, dict[str, str], bytes]]) -> None
             await server.create(CONFIG_MAPS, {"metadata": {"name": "second"}}, "default")
             await asyncio.sleep(1)
             assert {obj.meta.name for obj in cache.list(CONFIG_MAPS)} == {"first", "second"}
-            await asyncio.sleep(900)
+            await asyncio.sleep(_LONGEST_PAUSES)
             await server.create(SECRETS, {"metadata": {"name": "second"}}, "default")
             await asyncio.sleep(100)
             assert not task.done()

@@ -102,4 +102,5 @@ async def test_a_failure_with_http_200_is_no_deletion(status: dict[str, Any], er
     with pytest.raises(KubeError) as raised:
         await CALLS["delete"][1](observed.client)
     assert type(raised.value).__name__ == error
+    assert any(note.startswith("response to DELETE /api/v1/") for note in raised.value.__notes__)
     assert (observed.objects, observed.unclear) == ([], 1)

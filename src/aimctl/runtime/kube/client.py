@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from aimctl.kubetypes import Body, Resource
     from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.answers import Status
     from aimctl.runtime.kube.transport import Transport
 
 __all__ = ["Client", "ClientOptions"]
@@ -310,7 +311,7 @@ class Client(Reader):
         status = parse_status(answer)
         if status is not None and status.status == "Failure":
             self._note_unclear()
-            raise status.error()
+            raise _failure(status, path)
         if status is not None:
             gone_uid = (status.details or {}).get("uid")
             self._deleted(resource, name, namespace, gone_uid if isinstance(gone_uid, str) else uid)
@@ -430,3 +431,10 @@ class Client(Reader):
         if self._on_delete is not None and uid:
             key = ObjectKey(namespace if resource.namespaced else "", name)
             self._on_delete(resource, key, uid)
+
+
+def _failure(status: Status, path: str) -> ApiError:
+    """The error of a deletion that the server answered with a Failure and HTTP 200."""
+    error = status.error()
+    error.add_note(f"response to DELETE {path}")
+    return error
