@@ -3,8 +3,7 @@
 :mod:`aimctl.operator` is the public entry for other programs.
 
 The operator uses the public API of the library, ``aimctl.runtime.__all__``, as other operators do; see
-``docs/examples``. The exception is the client of image registries, which shares internals of the client's HTTP
-transport: the proxy settings, the abort of connections and the parser of ``Retry-After``.
+``docs/examples``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from aimctl.controllers.templates.wiring import add_templates
 if TYPE_CHECKING:
     from aimctl.controllers.models.registry import ImageRegistry
     from aimctl.controllers.templates.admission import DiscoveryAdmission
-    from aimctl.domain.templates.observation import TemplateObservation
     from aimctl.runtime.manager import Manager
 
 __all__ = ["OperatorOptions", "add_controllers"]
@@ -33,7 +31,7 @@ _ONE_OF_ITS_CONTROLLERS = "modelcaches"
 
 def add_controllers(
     manager: Manager, options: OperatorOptions, registry: ImageRegistry | None = None
-) -> DiscoveryAdmission[TemplateObservation]:
+) -> DiscoveryAdmission:
     """Add the controllers, metrics and debug pages of the operator to a manager; returns discovery admission.
 
     Call it before ``manager.run()``. The operator declares its kinds in a scope of its own, so other components of the

@@ -35,7 +35,7 @@ _OBJECTS: Mapping[str, tuple[Resource[Any], ...]] = {
 }
 
 
-def add_status_sections(manager: Manager, admission: DiscoveryAdmission[Any], limit: int) -> None:
+def add_status_sections(manager: Manager, admission: DiscoveryAdmission, limit: int) -> None:
     """Add the sections to a manager.
 
     Args:

@@ -2,7 +2,7 @@
 
 A decision is a pure function from an observation to a :class:`Plan`. The executor
 (:mod:`aimctl.controllers.execution.executor`) carries plans out. It is the only code that writes to the API server for
-a reconciler, except that discovery admission creates the Jobs of :class:`RequestSlot`.
+a reconciler.
 
 Contract:
     * Actions are carried out in order. The order is part of the decision. For example, the status that stores the
@@ -17,7 +17,8 @@ Contract:
     * A background read (:class:`ReadLog`, :class:`ReadImage`) is requested, and the plan continues. Put it first as
       well: the observation then still holds when the reader receives the request.
     * After a write other than the status, the executor observes and decides again, until a plan writes nothing more. A
-      :class:`WriteStatus` that follows such a write is left to the next plan, which reports what the write has led to.
+      :class:`WriteStatus` or :class:`RequestSlot` that follows such a write is left to the next plan, which knows what
+      the write has led to.
     * ``events`` of an action are recorded when it has changed something.
     * An action that the API server rejects does not keep later ones from being carried out. The rejection is in the
       next observation (:class:`Known`), and the executor tries the action again with increasing delays.
@@ -316,18 +317,19 @@ class Confirm:
 @final
 @dataclass(frozen=True, slots=True)
 class RequestSlot:
-    """Create a discovery Job as soon as there is a free slot.
+    """Create a discovery Job if the object has a slot for it; otherwise request one.
 
-    The executor does not carry this out. The reconciler's ``settled`` hook passes the request to discovery admission,
-    and withdraws it when the last plan no longer contains it.
+    Put it last. When there is a slot, the object is reconciled again.
 
     Attributes:
         create: the Job.
         since: since when it waits, RFC 3339; "" for the creation of the object.
+        timeout_seconds: time limit of the creation, for the client and for the API server.
     """
 
     create: Create
     since: str = ""
+    timeout_seconds: float = 4.0
 
 
 BackgroundRead: TypeAlias = ReadLog | ReadImage
@@ -351,6 +353,12 @@ class Plan:
     def of_type(self, *types: type) -> Sequence[Any]:
         """The actions of these types, in order."""
         return [action for action in self.actions if isinstance(action, types)]
+
+    @property
+    def writes(self) -> Sequence[Write]:
+        """The writes other than of the status, in order, with those that need a slot."""
+        actions = (action.create if isinstance(action, RequestSlot) else action for action in self.actions)
+        return [action for action in actions if isinstance(action, Create | Apply | Patch | Delete)]
 
 
 # ---- what a decision knows besides the cache

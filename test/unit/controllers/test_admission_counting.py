@@ -11,7 +11,7 @@ import msgspec
 
 from aimctl.controllers.indexes.templates import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
-from aimctl.controllers.templates.slots import CREATE_SECONDS
+from aimctl.domain.plan import RequestSlot
 from aimctl.kubetypes.builtin import JOBS
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.kube import Client, Object
@@ -84,7 +84,7 @@ async def test_no_slot_is_assigned_while_the_server_does_not_serve_jobs() -> Non
     async with running(bench):
         await asyncio.sleep(7)
         assert len(bench.cache.list(JOBS)) == 0
-        bench.request("c", "d")
+        await bench.request("c", "d")
         assert await bench.round() is not None
         assert bench.created == []
         await asyncio.sleep(60)
@@ -99,7 +99,7 @@ async def test_jobs_that_disappear_from_the_cache_between_two_creations_free_no_
     bench = Bench(here, NOT_SERVED, watch=[Wait(5), NOT_SERVED], create_seconds=3)
     async with running(bench):
         await asyncio.sleep(4)
-        bench.request("c", "d", "e")
+        await bench.request("c", "d", "e")
         await bench.round()
         assert bench.created == ["c"]
 
@@ -108,7 +108,7 @@ async def test_jobs_that_disappear_from_the_cache_between_two_creations_free_no_
 async def test_the_jobs_of_a_former_leader_that_are_not_in_the_cache_are_counted() -> None:
     bench = Bench(listing(rv=10), served=[body("a", 11), body("b", 12)])
     async with running(bench):
-        bench.request("c")
+        await bench.request("c")
         await bench.round()
         assert bench.created == []
         assert bench.admission.running == 2
@@ -119,7 +119,7 @@ async def test_a_creation_has_a_time_limit_for_the_server() -> None:
     """Otherwise the server could carry it out later, when its slot has been assigned again."""
     bench = Bench(listing(rv=10))
     async with running(bench):
-        bench.request("c")
+        await bench.request("c")
         await bench.round()
         (asked,) = bench.wire.asked("POST")
-        assert asked.query["timeout"] == f"{CREATE_SECONDS:g}s"
+        assert asked.query["timeout"] == f"{RequestSlot(job_of('c')).timeout_seconds:g}s"

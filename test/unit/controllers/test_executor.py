@@ -17,7 +17,7 @@ from aimctl.api.kinds import TEMPLATES
 from aimctl.controllers.execution.executor import MAX_PASSES, Executor, NotSettledError, Observed
 from aimctl.controllers.execution.plan_run import patch_changes
 from aimctl.controllers.execution.status_writer import KeyedLocks
-from aimctl.devcluster.faults import Action, Answer, Delay, Fault, Match
+from aimctl.devcluster.faults import Action, Answer, Delay, Fault, Match, Refuse
 from aimctl.domain.events import PlannedEvent
 from aimctl.domain.images.reading import ImageQuestion
 from aimctl.domain.plan import (
@@ -34,6 +34,7 @@ from aimctl.domain.plan import (
     ReadImage,
     ReadLog,
     Record,
+    RequestSlot,
     Target,
     WriteStatus,
 )
@@ -42,7 +43,7 @@ from aimctl.kubetypes import Object
 from aimctl.kubetypes.builtin import CONFIG_MAPS, NAMESPACES, SECRETS
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.controller import Request, RetryAfter
-from aimctl.runtime.kube import Conflict, ServerError
+from aimctl.runtime.kube import Conflict, ConnectionFailed, KubeError, ServerError
 from aimctl.runtime.kube.errors import NotServed
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import World, world
@@ -89,6 +90,24 @@ class Reader:
         self.forgotten += 1
 
 
+class Gate:
+    """A gate that opens when the test says so, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.open = False
+        self.calls: list[str] = []
+
+    def enter(self, request: Request, obj: Object[Any], wanted: RequestSlot) -> bool:
+        self.calls.append("enter")
+        return self.open
+
+    def settle(self, create: Create) -> None:
+        self.calls.append("settle")
+
+    def leave(self, request: Request) -> None:
+        self.calls.append("leave")
+
+
 class Bench:
     """A reconciler of the template ``team/a`` whose decision is the test's."""
 
@@ -99,6 +118,7 @@ class Bench:
         """Cancel it, and the cache lags behind."""
         self.events = Recorder()
         self.reader = Reader()
+        self.gate = Gate()
         self.passes: list[Known] = []
         self.settled: list[Plan | None] = []
         self.client = w.cluster.client().with_(on_write=cache.observe_write, on_delete=cache.observe_delete)
@@ -116,6 +136,7 @@ class Bench:
             decide,
             field_manager="test",
             reader=self.reader,
+            gate=self.gate,
             settled=lambda _, __, plan: self.settled.append(plan),
         )
 
@@ -740,6 +761,94 @@ def test_a_merge_patch_changes_what_it_would_change_on_the_server(
 def _with_version(obj: Object[Any], version: str) -> Object[Any]:
     meta = msgspec.structs.replace(obj.meta, resource_version=version)
     return Object(obj.resource, meta, obj.raw)
+
+
+# ---- slots
+
+
+def in_slot(seen: Seen) -> Plan:
+    """Wants the ConfigMap a, which needs a slot."""
+    return Plan() if seen.get("a") else Plan((RequestSlot(Create(CONFIG_MAPS, manifest("a"))),))
+
+
+@virtual_time
+async def test_what_needs_a_slot_is_created_only_when_the_gate_is_open() -> None:
+    async with bench() as b:
+        await b.run(in_slot)
+        assert b.gate.calls == ["enter", "leave"]
+        assert b.cache.get(CONFIG_MAPS, "a", "team") is None
+        b.gate.open = True
+        await b.run(in_slot)
+        assert b.gate.calls[2:] == ["enter", "settle", "leave"]
+        assert b.cache.get(CONFIG_MAPS, "a", "team") is not None
+
+
+@virtual_time
+async def test_a_slot_is_requested_after_the_effect_of_other_writes_was_observed() -> None:
+    async with bench() as b:
+
+        def decide(seen: Seen) -> Plan:
+            first = () if seen.get("b") else (Create(CONFIG_MAPS, manifest("b")),)
+            return Plan((*first, RequestSlot(Create(CONFIG_MAPS, manifest("a")))))
+
+        await b.run(decide)
+        assert len(b.passes) == 2
+        assert b.gate.calls == ["enter", "leave"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "calls"),
+    [
+        (Refuse(), ["enter", "settle", "leave"]),
+        (Answer(429), ["enter", "settle", "leave"]),
+        (Answer(500), ["enter", "leave"]),
+        (Answer(500, after_effect=True), ["enter", "leave"]),
+        (Delay(4.5), ["enter", "leave"]),
+    ],
+    ids=repr,
+)
+@virtual_time
+async def test_the_gate_is_told_of_a_result_only_if_it_is_known(answer: Action, calls: list[str]) -> None:
+    async with bench() as b:
+        b.gate.open = True
+        b.fails("create", "configmaps", answer)
+        with pytest.raises(KubeError):
+            await b.run(in_slot)
+        assert b.gate.calls == calls
+
+
+@virtual_time
+async def test_if_the_name_is_taken_the_result_is_known_when_the_object_was_read() -> None:
+    async with bench() as b:
+        b.gate.open = True
+        await b.w.client.create(CONFIG_MAPS, manifest("a", label="no"))
+        b.fails("get", "configmaps", Refuse())
+        with pytest.raises(ConnectionFailed):
+            await b.run(in_slot)
+        assert b.gate.calls == ["enter", "leave"]
+        b.w.cluster.faults.clear()
+        assert await b.run(in_slot) == 5.0
+        assert b.gate.calls[2:] == ["enter", "settle", "leave"]
+
+
+@virtual_time
+async def test_the_end_of_every_reconcile_is_reported_to_the_gate() -> None:
+    async with bench() as b:
+
+        def decide(_: Seen) -> Plan:
+            raise ValueError
+
+        with pytest.raises(ValueError):  # noqa: PT011 - raised above
+            await b.run(decide)
+        assert b.gate.calls == ["leave"]
+
+
+@virtual_time
+async def test_a_slot_without_a_gate_is_an_error() -> None:
+    async with bench() as b:
+        b.gate = None
+        with pytest.raises(TypeError, match="plans RequestSlot: pass a gate"):
+            await b.run(in_slot)
 
 
 # ---- the log

@@ -13,7 +13,7 @@ from aimctl.api.kinds import TEMPLATES
 from aimctl.controllers.indexes.templates import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
 from aimctl.controllers.templates.job_owners import ORPHAN_SECONDS
-from aimctl.controllers.templates.slots import CREATE_SECONDS, Slots
+from aimctl.controllers.templates.slots import Slots
 from aimctl.domain.naming import DISCOVERY, DOWNLOAD, LABEL_COMPONENT, LABEL_TEMPLATE
 from aimctl.domain.templates.admission import Candidate
 from aimctl.kubetypes import Object, ObjectKey
@@ -26,6 +26,9 @@ from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.scripted import ScriptedTransport, failure, missing
 from support.scripted_listwatch import ScriptedListWatch
 from support.things import make
+
+CREATE_SECONDS = 4.0
+"""The limit of a creation."""
 
 VERIFY_SECONDS = 5.0
 """The time after which the API server is asked for a Job, in addition to the limit of the creation."""
@@ -99,11 +102,17 @@ class Bench:
         """Put a template into the cache."""
         self.templates[Request("team", name)] = make(name, "team", resource=TEMPLATES, uid=uid)
 
-    def take(self, name: str, namespace: str = "team", *, share: str | None = None) -> ObjectKey:
-        """Take a slot for a Job of the template of the same name."""
+    def assign(self, name: str, namespace: str = "team", *, share: str | None = None) -> ObjectKey:
+        """Assign a slot to a Job of the template of the same name."""
         key = ObjectKey(namespace, name)
         candidate = Candidate(f"template-{name}", namespace if share is None else share, "2026")
-        self.slots.take(key, candidate, template_uid="t")
+        self.slots.assign(key, candidate, template_uid="t")
+        return key
+
+    def send(self, name: str) -> ObjectKey:
+        """Assign a slot to a Job, and send the creation."""
+        key = self.assign(name)
+        assert self.slots.send(key, CREATE_SECONDS)
         return key
 
     def serves(self, name: str, *answers: Any) -> None:
@@ -151,33 +160,66 @@ async def test_finished_jobs_and_downloads_occupy_no_slot(ended: str) -> None:
 
 
 @virtual_time
-async def test_a_requested_creation_occupies_a_slot_once_until_the_job_is_finished() -> None:
+async def test_an_assigned_slot_is_occupied_once_until_it_is_released_and_the_job_is_finished() -> None:
     bench = Bench()
-    key = bench.take("a")
+    key = bench.assign("a")
     assert bench.shares == {"team": 1}
     bench.cached("a")
-    assert bench.shares == {"team": 1}, "the Job and its creation are one slot"
+    assert bench.shares == {"team": 1}, "the Job and its slot are one"
+    assert bench.slots.release(key)
+    assert bench.shares == {"team": 1}
     bench.cached("a", ended="Complete", rv=2)
     assert bench.shares == {}
-    bench.slots.settle(key)
-    assert bench.shares == {}
+    assert not bench.slots.release(key)
 
 
 @virtual_time
-async def test_a_requested_creation_counts_for_the_namespace_of_the_template() -> None:
+async def test_an_assigned_slot_counts_for_the_namespace_of_the_template() -> None:
     bench = Bench()
-    bench.take("a", "kaiwo-system", share="")
-    bench.take("b")
+    bench.assign("a", "kaiwo-system", share="")
+    bench.assign("b")
     assert bench.shares == {"": 1, "team": 1}
 
 
 @virtual_time
-async def test_a_settled_creation_without_a_job_frees_its_slot() -> None:
+async def test_a_released_slot_without_a_job_is_free() -> None:
     bench = Bench()
-    key = bench.take("a")
-    assert bench.slots.unclear == {"template-a"}
+    key = bench.assign("a")
+    assert bench.slots.assigned == {"template-a"}
+    assert not bench.slots.release(key)
+    assert (bench.shares, bench.slots.assigned, bench.slots.checks()) == ({}, frozenset(), [])
+
+
+@virtual_time
+async def test_a_creation_needs_a_slot_and_the_result_of_the_one_before() -> None:
+    bench = Bench()
+    assert not bench.slots.send(ObjectKey("team", "a"), CREATE_SECONDS)
+    key = bench.send("a")
+    assert not bench.slots.send(key, CREATE_SECONDS)
     bench.slots.settle(key)
-    assert (bench.shares, bench.slots.unclear, bench.slots.checks()) == ({}, frozenset(), [])
+    assert bench.slots.send(key, CREATE_SECONDS)
+
+
+@virtual_time
+async def test_the_slot_of_a_creation_without_a_result_is_not_released() -> None:
+    bench = Bench()
+    key = bench.send("a")
+    assert not bench.slots.release(key)
+    assert bench.shares == {"team": 1}
+    bench.slots.settle(key)
+    assert not bench.slots.release(key)
+    assert bench.shares == {}
+
+
+@virtual_time
+async def test_a_job_of_the_same_name_that_another_template_controls_does_not_occupy_the_slot() -> None:
+    bench = Bench()
+    bench.template("a", uid="other")
+    bench.cached("a", owner={"uid": "other"})
+    bench.send("a")
+    assert bench.shares == {"team": 2}
+    await bench.slots.clear_up()
+    assert bench.shares == {"team": 2}
 
 
 @virtual_time
@@ -211,7 +253,7 @@ async def test_slots_are_blind_only_while_the_api_server_does_not_serve_jobs() -
 async def test_a_creation_is_looked_up_only_after_the_server_has_had_time_to_carry_it_out() -> None:
     bench = Bench()
     bench.serves("a", missing("a", "jobs"))
-    bench.take("a")
+    bench.send("a")
     due = bench.clock.monotonic() + CREATE_SECONDS + VERIFY_SECONDS
     assert bench.slots.checks() == [due]
     await asyncio.sleep(CREATE_SECONDS + VERIFY_SECONDS - 0.01)
@@ -221,17 +263,18 @@ async def test_a_creation_is_looked_up_only_after_the_server_has_had_time_to_car
     await asyncio.sleep(0.01)
     await bench.slots.clear_up()
     assert len(bench.server.asked("GET")) == 1
-    assert (bench.shares, bench.slots.unclear) == ({}, frozenset())
+    assert (bench.shares, bench.slots.assigned) == ({}, frozenset())
 
 
 @virtual_time
 async def test_a_job_that_is_found_keeps_its_slot_and_is_in_the_cache() -> None:
     bench = Bench()
     bench.serves("a", body("a"))
-    key = bench.take("a")
-    assert await bench.slots.look_up(key)
-    assert bench.slots.unclear == frozenset()
-    assert bench.slots.job(key) is not None
+    key = bench.send("a")
+    await asyncio.sleep(20)
+    await bench.slots.clear_up()
+    assert bench.slots.assigned == frozenset()
+    assert bench.cache.informer(JOBS).store.get(key) is not None
     assert bench.shares == {"team": 1}
 
 
@@ -240,10 +283,10 @@ async def test_a_job_that_is_found_keeps_its_slot_and_is_in_the_cache() -> None:
 async def test_a_failed_look_up_keeps_the_slot_and_is_repeated_later(answer: Any) -> None:
     bench = Bench()
     bench.serves("a", answer)
-    key = bench.take("a")
+    bench.send("a")
     await asyncio.sleep(20)
-    assert not await bench.slots.look_up(key)
-    assert bench.slots.unclear == {"template-a"}
+    await bench.slots.clear_up()
+    assert bench.slots.assigned == {"template-a"}
     assert bench.shares == {"team": 1}
     assert bench.slots.checks() == [bench.clock.monotonic() + VERIFY_SECONDS]
 
@@ -251,11 +294,11 @@ async def test_a_failed_look_up_keeps_the_slot_and_is_repeated_later(answer: Any
 @virtual_time
 async def test_a_creation_whose_job_is_in_the_cache_is_settled_without_a_request() -> None:
     bench = Bench()
-    bench.take("a")
-    bench.take("b")
+    bench.send("a")
+    bench.send("b")
     bench.cached("a")
     await bench.slots.clear_up()
-    assert bench.slots.unclear == {"template-b"}
+    assert bench.slots.assigned == {"template-b"}
     assert bench.server.seen == []
     assert bench.shares == {"team": 2}
 
@@ -394,7 +437,7 @@ async def test_the_uids_of_thousands_of_jobs_are_not_kept() -> None:
     bench = Bench()
     for number in range(3000):
         bench.cached(f"j{number}", ended="Complete")
-        bench.slots.take(ObjectKey("team", "x"), Candidate("c", "team", "2026"), template_uid=f"t{number}")
-        bench.slots.settle(ObjectKey("team", "x"))
+        bench.slots.assign(ObjectKey("team", "x"), Candidate("c", "team", "2026"), template_uid=f"t{number}")
+        bench.slots.release(ObjectKey("team", "x"))
         await bench.slots.clear_up()
     assert len(bench.slots._owners._templates) <= 1001

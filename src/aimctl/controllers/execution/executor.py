@@ -1,7 +1,6 @@
 """The executor: carries out the plans of all reconcilers.
 
-No other code of the operator writes to the API server, except the admission of discoveries
-(:mod:`aimctl.controllers.templates.admission`), which creates Jobs within the limit of the whole cluster.
+No other code of the operator writes to the API server.
 
 One reconcile is a loop: observe, decide, carry out; until a plan has nothing to do but what is already done.
 
@@ -17,6 +16,8 @@ Contract:
     * What the server rejects is remembered, logged, recorded as a Warning Event, given to the next decision, and tried
       again with increasing delays (:mod:`aimctl.controllers.execution.rejections`). The rest of the plan is still
       carried out.
+    * The object of a :class:`~aimctl.domain.plan.RequestSlot` is created only in a slot, which the gate of the
+      reconciler assigns. At the end of every reconcile the gate is called again.
     * Every other error ends the reconcile; the controller retries it with back-off. Nothing is lost by that, because
       the next reconcile decides from what is there.
 
@@ -33,13 +34,13 @@ from aimctl.controllers.execution.plan_run import GONE_SECONDS, PlanRun
 from aimctl.controllers.execution.recent_reads import RecentReads
 from aimctl.controllers.execution.rejections import Rejections
 from aimctl.controllers.execution.status_writer import StatusWriter
-from aimctl.domain.plan import Apply, Create, Delete, Known, Patch, Plan, ReadImage, ReadLog
+from aimctl.domain.plan import Known, Plan, ReadImage, ReadLog
 from aimctl.runtime.controller import Result, RetryAfter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aimctl.controllers.execution.plan_run import BackgroundReader
+    from aimctl.controllers.execution.plan_run import BackgroundReader, SlotGate
     from aimctl.controllers.execution.status_writer import KeyedLocks
     from aimctl.kubetypes import Object
     from aimctl.runtime.cache import Cache
@@ -102,6 +103,8 @@ class Executor:
         *,
         field_manager: str,
         reader: BackgroundReader[Any] | None = None,
+        gate: SlotGate | None = None,
+        rejections: Rejections | None = None,
         settled: Callable[[Request, Observed[O] | None, Plan | None], None] = lambda *_: None,
     ) -> PlanReconciler[O]:
         """A reconciler from an observer and a decision.
@@ -113,6 +116,8 @@ class Executor:
             field_manager: of everything that it applies.
             reader: carries out background reads, needed if the decision plans any
                 (:class:`~aimctl.domain.plan.ReadLog`, :class:`~aimctl.domain.plan.ReadImage`).
+            gate: assigns slots, needed if the decision plans a :class:`~aimctl.domain.plan.RequestSlot`.
+            rejections: where rejected actions are remembered, if another observer looks at them as well.
             settled: called at the end of each reconcile with the last observation and plan, or with None for both when
                 the object is gone.
         """
@@ -122,6 +127,8 @@ class Executor:
             decide=decide,
             field_manager=field_manager,
             reader=reader,
+            gate=gate,
+            rejections=rejections or Rejections(self.clock, self.events),
             settled=settled,
         )
 
@@ -138,6 +145,8 @@ class PlanReconciler(Generic[O]):
         decide: Callable[[O], Plan],
         field_manager: str,
         reader: BackgroundReader[Any] | None,
+        gate: SlotGate | None,
+        rejections: Rejections,
         settled: Callable[[Request, Observed[O] | None, Plan | None], None],
     ) -> None:
         self._executor = executor
@@ -145,13 +154,21 @@ class PlanReconciler(Generic[O]):
         self._decide = decide
         self._field_manager = field_manager
         self._reader = reader
+        self._gate = gate
         self._settled = settled
-        self._rejections = Rejections(executor.clock, executor.events)
+        self._rejections = rejections
         self._deleted: dict[Request, tuple[str, float]] = {}
         """UIDs that the server no longer has, and until when they are not reconciled."""
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide and carry out until nothing is left to do."""
+        try:
+            return await self._settle(request)
+        finally:
+            if self._gate is not None:
+                self._gate.leave(request)
+
+    async def _settle(self, request: Request) -> Result | None:
         run = self._run(request)
         for _ in range(MAX_PASSES):
             observed = self._observe(request, run.known())
@@ -188,6 +205,7 @@ class PlanReconciler(Generic[O]):
             recent=executor.recent,
             field_manager=self._field_manager,
             reader=self._reader,
+            gate=self._gate,
         )
 
     async def _carry_out(self, run: PlanRun, request: Request, obj: Object[Any], plan: Plan) -> bool:
@@ -196,8 +214,7 @@ class PlanReconciler(Generic[O]):
         If rejections of writes that the plan no longer contains are dropped, it is not carried out, because it was
         decided with these rejections.
         """
-        writes = plan.of_type(Create, Apply, Patch, Delete)
-        if self._rejections.retain(request, {action.key for action in writes}):
+        if self._rejections.retain(request, {action.key for action in plan.writes}):
             return False
         try:
             return await run.carry_out(obj, plan)

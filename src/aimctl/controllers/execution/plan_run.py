@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 
-import msgspec
 import structlog
 
-from aimctl.controllers.execution.rejections import is_rejection
+from aimctl.controllers.execution.rejections import is_rejection, may_have_effect
 from aimctl.controllers.execution.status_writer import Written
 from aimctl.domain.plan import (
     Apply,
@@ -27,6 +26,7 @@ from aimctl.domain.plan import (
     ReadLog,
     Record,
     Rejection,
+    RequestSlot,
     Write,
     WriteStatus,
 )
@@ -37,6 +37,7 @@ from aimctl.runtime.kube import (
     ApiError,
     Conflict,
     Forbidden,
+    KubeError,
     NotFound,
     ServerError,
 )
@@ -48,14 +49,14 @@ if TYPE_CHECKING:
     from aimctl.controllers.execution.rejections import Rejections
     from aimctl.controllers.execution.status_writer import StatusWriter
     from aimctl.domain.events import PlannedEvent
-    from aimctl.domain.plan import ActionKey, BackgroundRead, Plan, RequestSlot
+    from aimctl.domain.plan import ActionKey, BackgroundRead, Plan
     from aimctl.domain.status_slice import StatusSlice
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Client
     from aimctl.runtime.manager import EventRecorder
 
-__all__ = ["GONE_SECONDS", "BackgroundReader", "PlanRun", "patch_changes"]
+__all__ = ["GONE_SECONDS", "BackgroundReader", "PlanRun", "SlotGate", "patch_changes"]
 
 _log = structlog.get_logger(__name__)
 
@@ -83,6 +84,26 @@ class BackgroundReader(Protocol[R_contra]):
         ...
 
 
+class SlotGate(Protocol):
+    """Assigns the slots in which the objects of :class:`~aimctl.domain.plan.RequestSlot` are created."""
+
+    def enter(self, request: Request, obj: Object[Any], wanted: RequestSlot) -> bool:
+        """Whether the creation may be sent now. Otherwise a slot is requested, and ``request`` is reconciled when there
+        is one.
+        """
+        ...
+
+    def settle(self, create: Create) -> None:
+        """The result of the creation is known. Without this call it may still be carried out."""
+        ...
+
+    def leave(self, request: Request) -> None:
+        """A reconcile is over, also with an error: an unused slot is free, and a request that was not repeated is
+        withdrawn.
+        """
+        ...
+
+
 @final
 class PlanRun:
     """One reconcile of one object.
@@ -93,7 +114,7 @@ class PlanRun:
         gone: whether the server did not have the object when its status was written.
 
     ``_dropped`` are the actions that have become pointless, because the namespace is being deleted. ``_existing`` has
-    the UIDs of the objects whose names were taken, which the decision has seen since.
+    the UIDs of the objects whose names were taken, which the decision has seen since; "" before they were read.
     """
 
     def __init__(
@@ -108,6 +129,7 @@ class PlanRun:
         recent: RecentReads,
         field_manager: str,
         reader: BackgroundReader[Any] | None,
+        gate: SlotGate | None,
     ) -> None:
         self._recent = recent
         self._request = request
@@ -118,6 +140,7 @@ class PlanRun:
         self._rejections = rejections
         self._field_manager = field_manager
         self._reader = reader
+        self._gate = gate
         self._reads: dict[Get | List, Got] = {}
         self._responses: dict[ActionKey, Object[Any]] = {}
         self._dropped: set[ActionKey] = set()
@@ -140,8 +163,8 @@ class PlanRun:
                 continue
             if has_read:
                 return False  # the next plan is decided with the results
-            if isinstance(action, WriteStatus) and not settled:
-                return False  # the next plan reports what the writes have led to
+            if isinstance(action, WriteStatus | RequestSlot) and not settled:
+                return False  # the next plan knows what the writes have led to
             if isinstance(action, Create | Apply | Patch | Delete):
                 if not self._due(action):
                     continue
@@ -171,7 +194,26 @@ class PlanRun:
                         f"the decision plans {type(action).__name__}: pass a reader to Executor.reconciler()"
                     )
                 self._reader.read(self._request, action)
+            case RequestSlot():
+                return await self._create_in_slot(obj, action)
         return True
+
+    async def _create_in_slot(self, obj: Object[Any], action: RequestSlot) -> bool:
+        """Create an object if it has a slot; returns False if the object has to be observed again."""
+        if self._gate is None:
+            raise TypeError("the decision plans RequestSlot: pass a gate to Executor.reconciler()")
+        create = action.create
+        if not self._due(create) or not self._gate.enter(self._request, obj, action):
+            return True
+        try:
+            await self._write(obj, create, action.timeout_seconds)
+        except KubeError as error:
+            # If the name is taken, an earlier creation may have had an effect.
+            if not may_have_effect(error) and create.key not in self._existing:
+                self._gate.settle(create)
+            raise
+        self._gate.settle(create)
+        return False
 
     # ---- writes
 
@@ -182,7 +224,7 @@ class PlanRun:
         if isinstance(action, Patch):
             target = action.target
             current = self._cache.get(target.resource, target.name, target.namespace)
-            return current is None or patch_changes(msgspec.json.decode(current.raw), action.body)
+            return current is None or patch_changes(current.body(), action.body)
         return True
 
     async def _write_status(self, obj: Object[Any], action: WriteStatus) -> bool:
@@ -199,11 +241,14 @@ class PlanRun:
             self._record(obj, action.events)
         return written is not Written.STALE
 
-    async def _write(self, obj: Object[Any], action: Write) -> bool:
-        """Carry out one write; returns False if the object has to be observed again before anything else."""
+    async def _write(self, obj: Object[Any], action: Write, seconds: float | None = None) -> bool:
+        """Carry out one write; returns False if the object has to be observed again before anything else.
+
+        ``seconds`` is the time limit of a creation.
+        """
         self.last = f"{_verb(action)} {action.key.kind} {action.key.name}"
         try:
-            await self._send(action)
+            await self._send(action, seconds)
         except AlreadyExists:
             return await self._exists(obj, action)
         except Conflict as error:
@@ -228,10 +273,11 @@ class PlanRun:
             self._record(obj, action.events)
         return True
 
-    async def _send(self, action: Write) -> None:
+    async def _send(self, action: Write, seconds: float | None) -> None:
         match action:
             case Create():
-                self._keep(action, await self._client.create(action.resource, action.manifest))
+                created = await self._client.create(action.resource, action.manifest, timeout_seconds=seconds)
+                self._keep(action, created)
             case Apply():
                 manager = self._field_manager
                 applied = await self._client.apply(action.resource, action.manifest, field_manager=manager)
@@ -257,11 +303,12 @@ class PlanRun:
     async def _exists(self, obj: Object[Any], action: Write) -> bool:
         """The name is taken: show the object to the next decision."""
         key, resource = action.key, _resource_of(action)
+        known = self._existing.setdefault(key, "")
         try:
             existing = await self._client.get(resource, key.name, key.namespace)
         except NotFound:
             return True  # it has just been deleted
-        if self._existing.get(key) != existing.meta.uid:
+        if known != existing.meta.uid:
             self._existing[key] = existing.meta.uid
             self._cache.observe_write(existing)
             if self._cache.get(resource, key.name, key.namespace) is not None:

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any, final
 
 import structlog
 
-from aimctl.runtime.kube import BadRequest, Forbidden, Invalid, KubeError, ServerError
+from aimctl.runtime.kube import (
+    BadRequest,
+    ConnectionFailed,
+    DecodeError,
+    Forbidden,
+    Invalid,
+    KubeError,
+    ServerError,
+)
 from aimctl.runtime.queue import ExponentialRateLimiter
 
 if TYPE_CHECKING:
@@ -29,7 +37,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller import Request
     from aimctl.runtime.manager import EventRecorder
 
-__all__ = ["FIRST_SECONDS", "MAX_SECONDS", "Rejections", "is_rejection"]
+__all__ = ["FIRST_SECONDS", "MAX_SECONDS", "Rejections", "is_rejection", "may_have_effect"]
 
 FIRST_SECONDS = 5.0
 MAX_SECONDS = 40.0
@@ -122,3 +130,14 @@ def is_rejection(error: KubeError) -> bool:
     if isinstance(error, ServerError):
         return _WEBHOOK_FAILED in error.message
     return isinstance(error, Forbidden | Invalid | BadRequest)
+
+
+def may_have_effect(error: KubeError) -> bool:
+    """Whether a write that ended with this error may have been carried out, or may be later."""
+    match error:
+        case ConnectionFailed():
+            return not error.refused
+        case ServerError():
+            return not is_rejection(error)
+        case _:
+            return isinstance(error, DecodeError)

@@ -41,7 +41,7 @@ class TemplateObserver:
         references: declares the kinds, and resolves references.
         operator_namespace: where the Jobs of cluster templates run.
         clock: for the time of the observation.
-        rejected_jobs: the discovery Jobs that the API server rejected.
+        rejected_jobs: the discovery Jobs that the API server rejected. Both reconcilers of a template report them.
         log_of: the log of the pod with a UID that was read for a request; None before it was read.
     """
 

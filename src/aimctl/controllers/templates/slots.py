@@ -2,9 +2,10 @@
 
 A slot is taken by every discovery Job in the cache that a template controls, by UID
 (:mod:`aimctl.controllers.templates.job_owners`), and that is neither Complete nor Failed, also while it is being
-deleted; and by every Job whose creation was requested without a clear response. The count is never too low, because:
-    * Only admission creates discovery Jobs, and a Job is in the cache when the response to its creation has arrived
-      (read your writes).
+deleted; and by every slot that admission has assigned, until it is released. The count is never too low, because:
+    * A Job is created only in a slot that is assigned to it. It is in the cache when the response to its creation has
+      arrived (read your writes).
+    * A slot whose creation was sent without a clear response is not released before the result is known.
     * A cache that lags shows finished Jobs as unfinished, never the reverse.
     * The first count after this process became leader lists the Jobs from the API server, past the cache.
     * A former leader creates no more Jobs. The fence refuses its writes once its renew deadline has passed, ends
@@ -16,6 +17,7 @@ be assigned.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
@@ -39,25 +41,24 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Client, Object, ObjectKey
 
-__all__ = ["CREATE_SECONDS", "Slots"]
-
-CREATE_SECONDS = 4.0
-"""Time limit of a creation, for the client and for the API server."""
+__all__ = ["Slots"]
 
 _VERIFY_SECONDS = 5.0
-"""Time after :data:`CREATE_SECONDS` until the API server is asked for a Job whose creation had no clear response. It is
-longer than the server may take to carry out the creation. Also the time until it is asked again."""
+"""Time from the limit of a creation until the API server is asked for a Job whose creation had no clear response. It
+is longer than the server may take to carry out the creation. Also the time until it is asked again."""
 
 
 @final
 @dataclass(slots=True)
-class _Unclear:
-    """A Job whose creation was requested. It occupies its slot until the cache or the API server shows the result."""
+class _Slot:
+    """A slot that is assigned to a Job. ``check_at`` is the time to ask the API server for the Job if the result of
+    its creation is not known; otherwise infinite.
+    """
 
     candidate: str
     share: str
     template_uid: str
-    check_at: float
+    check_at: float = math.inf
 
 
 @final
@@ -90,7 +91,7 @@ class Slots:
         self._owners = JobOwners(
             find=find, api_reader=api_reader, clock=clock, operator_namespace=operator_namespace
         )
-        self._unclear: dict[ObjectKey, _Unclear] = {}
+        self._assigned: dict[ObjectKey, _Slot] = {}
         self._counted = False
         self._log = structlog.get_logger(__name__)
 
@@ -105,9 +106,9 @@ class Slots:
         return not self._cache.informer(JOBS).served
 
     @property
-    def unclear(self) -> frozenset[str]:
-        """The keys of the candidates with a creation without a clear response. No other Job may be created for them."""
-        return frozenset(item.candidate for item in self._unclear.values())
+    def assigned(self) -> frozenset[str]:
+        """The keys of the candidates that have a slot. No other slot may be assigned to them."""
+        return frozenset(slot.candidate for slot in self._assigned.values())
 
     def shares(self) -> Mapping[str, int]:
         """The number of slots taken by the namespace of the template, "" for cluster templates."""
@@ -115,62 +116,86 @@ class Slots:
         for job in self._unfinished():
             if self._owners.controls(job):
                 shares[_share(job)] += 1
-        for key, unclear in self._unclear.items():
-            if self.job(key) is None:
-                shares[unclear.share] += 1
+        for key, slot in self._assigned.items():
+            if not self._arrived(key):
+                shares[slot.share] += 1
         return shares
-
-    def job(self, key: ObjectKey) -> Object[Job] | None:
-        """The Job of this name in the cache."""
-        return self._cache.informer(JOBS).store.get(key)
 
     def checks(self) -> list[float]:
         """The times, on the monotonic clock, at which :meth:`clear_up` or a new count is due."""
-        times = [item.check_at for item in self._unclear.values()]
+        times = [slot.check_at for slot in self._assigned.values() if slot.check_at < math.inf]
         times += self._owners.checks(self._unfinished())
         if self.blind:
             times.append(self._clock.monotonic() + _VERIFY_SECONDS)
         return times
 
-    # ---- creations
+    # ---- slots
 
-    def take(self, key: ObjectKey, candidate: Candidate, *, template_uid: str) -> None:
-        """Take a slot for a Job that is about to be created. Call it before the first await after the choice."""
-        check_at = self._clock.monotonic() + CREATE_SECONDS + _VERIFY_SECONDS
+    def assign(self, key: ObjectKey, candidate: Candidate, *, template_uid: str) -> None:
+        """Assign a slot to a Job. Call it before the first await after the choice."""
         self._owners.add(template_uid)
-        self._unclear[key] = _Unclear(candidate.key, candidate.namespace, template_uid, check_at)
+        self._assigned[key] = _Slot(candidate.key, candidate.namespace, template_uid)
+
+    def send(self, key: ObjectKey, seconds: float) -> bool:
+        """Whether the creation of a Job may be sent, with this time limit: a slot is assigned to the Job, and there is
+        no earlier creation whose result is not known.
+        """
+        slot = self._assigned.get(key)
+        if slot is None or slot.check_at < math.inf:
+            return False
+        slot.check_at = self._clock.monotonic() + seconds + _VERIFY_SECONDS
+        return True
 
     def settle(self, key: ObjectKey) -> None:
-        """The result of the creation is known: the Job is in the cache, or it was not created."""
-        del self._unclear[key]
+        """The result of a creation is known: the Job is in the cache, or it was not created."""
+        if key in self._assigned:
+            self._assigned[key].check_at = math.inf
 
-    async def look_up(self, key: ObjectKey) -> bool:
-        """Ask the API server for a Job, and settle its creation; False if there was no response to that either."""
+    def release(self, key: ObjectKey) -> bool:
+        """No more creations are sent in a slot: free it, unless the result of the last one is not known.
+
+        Returns:
+            Whether the Job is in the cache, which then occupies the slot while it is unfinished.
+        """
+        slot = self._assigned.get(key)
+        if slot is None or slot.check_at < math.inf:
+            return False
+        arrived = self._arrived(key)
+        del self._assigned[key]
+        return arrived
+
+    async def clear_up(self) -> None:
+        """Free the slots of unclear creations whose Jobs are in the cache by now, look up the Jobs that are due, and
+        find out which Jobs no template controls.
+        """
+        for key, slot in list(self._assigned.items()):
+            if slot.check_at < math.inf and self._arrived(key):
+                del self._assigned[key]
+            elif slot.check_at <= self._clock.monotonic():
+                await self._look_up(key, slot)
+        if not self.blind:
+            needed = [slot.template_uid for slot in self._assigned.values()]
+            await self._owners.verify(self._unfinished(), needed=needed)
+
+    def _arrived(self, key: ObjectKey) -> bool:
+        """Whether the Job of an assigned slot is in the cache."""
+        job = self._cache.informer(JOBS).store.get(key)
+        owner = None if job is None else job.meta.controller
+        return owner is not None and owner.uid == self._assigned[key].template_uid
+
+    async def _look_up(self, key: ObjectKey, slot: _Slot) -> None:
+        """Ask the API server for a Job, and free its slot; without a response, ask again later."""
         try:
             job = await self._api_reader.get(JOBS, key.name, key.namespace)
         except NotFound:
             pass
         except (KubeError, TimeoutError) as error:
             self._log.warning("a discovery Job could not be looked up", job=str(key), error=str(error))
-            self._unclear[key].check_at = self._clock.monotonic() + _VERIFY_SECONDS
-            return False
+            slot.check_at = self._clock.monotonic() + _VERIFY_SECONDS
+            return
         else:
             self._cache.observe_write(job)
-        self.settle(key)
-        return True
-
-    async def clear_up(self) -> None:
-        """Settle the creations whose Jobs are in the cache by now, look up those that are due, and find out which Jobs
-        no template controls.
-        """
-        for key, unclear in list(self._unclear.items()):
-            if self.job(key) is not None:
-                self.settle(key)
-            elif unclear.check_at <= self._clock.monotonic():
-                await self.look_up(key)
-        if not self.blind:
-            needed = [unclear.template_uid for unclear in self._unclear.values()]
-            await self._owners.verify(self._unfinished(), needed=needed)
+        self._assigned.pop(key, None)
 
     async def count_once(self) -> None:
         """List the Jobs once from the API server, because those of a former leader may not be in the cache yet.

@@ -14,9 +14,9 @@ a service changes                 by discovery, the templates that it waits for 
                                   before others
 a discovery Job or its pod        by discovery, the template that controls the Job
 changes
-the log of a pod was read, or a   by discovery, its template
-Job was rejected
+the log of a pod was read         by discovery, its template
 a discovery Job ends              admission: a round
+a template gets a slot            by discovery, the template, which creates its Job
 ================================  ==================================================================================
 """
 
@@ -36,7 +36,6 @@ from aimctl.controllers.jobs import job_of_pod
 from aimctl.controllers.templates.admission import ROUND, DiscoveryAdmission, slot_freed
 from aimctl.controllers.templates.durations import DiscoveryDurations
 from aimctl.controllers.templates.observer import TemplateObserver
-from aimctl.domain.plan import RequestSlot
 from aimctl.domain.templates.decision import FIELD_MANAGER, decide_discovery, decide_template
 from aimctl.domain.templates.discovery_output import MAX_OUTPUT_BYTES
 from aimctl.kubetypes.builtin import CONFIG_MAPS, CORE_EVENTS, JOBS, PODS, SECRETS, SERVICE_ACCOUNTS
@@ -54,18 +53,19 @@ from aimctl.runtime.controller import (
     changed,
     generation_changed,
 )
+from aimctl.runtime.queue import PRIORITY_DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aimctl.controllers.execution.executor import Observed
     from aimctl.controllers.operator_context import OperatorContext
-    from aimctl.domain.plan import Plan
-    from aimctl.domain.templates.observation import TemplateObservation
     from aimctl.runtime.controller import Controller, Source
     from aimctl.runtime.kube import Object, Resource
 
 __all__ = ["add_templates"]
+
+_WITH_SLOT = PRIORITY_DEFAULT + 1
+"""A template with a slot is reconciled before others, because the slot is occupied meanwhile."""
 
 PERMISSIONS = (
     *writes_status(kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES),
@@ -83,7 +83,7 @@ PERMISSIONS = (
 )
 
 
-def add_templates(context: OperatorContext) -> DiscoveryAdmission[TemplateObservation]:
+def add_templates(context: OperatorContext) -> DiscoveryAdmission:
     """Add the reconcilers of templates and discovery for both scopes, and admission, which is returned."""
     wiring = _Wiring(context)
     wiring.add(kinds.TEMPLATES, Scope.NAMESPACE)
@@ -107,28 +107,25 @@ class _Wiring:
         self._discovery: list[Controller] = []
         self._logs = PodLogs(manager.client, manager.clock, self._notify, limit_bytes=MAX_OUTPUT_BYTES + 1)
         manager.add(self._logs, name="discovery-logs")
-        rejected_jobs = Rejections(manager.clock, manager.events)
+        self._rejections = Rejections(manager.clock, manager.events)
         self._observer = TemplateObserver(
             context.references,
             operator_namespace=options.operator_namespace,
             clock=manager.clock,
-            rejected_jobs=rejected_jobs,
+            rejected_jobs=self._rejections,
             log_of=self._logs.result,
         )
         self.admission = DiscoveryAdmission(
             cache=manager.cache,
             find=self._observer.template,
-            client=manager.client,
             api_reader=manager.api_reader,
             clock=manager.clock,
             limit=options.discovery_limit,
             operator_namespace=options.operator_namespace,
             namespaces=options.namespaces,
-            observe=self._observer.observe,
-            decide=decide_discovery,
-            rejections=rejected_jobs,
+            awaited=self._observer.awaited,
             next_round=self._rounds.send,
-            notify=self._notify,
+            notify=lambda request: self._notify(request, _WITH_SLOT),
             granted=context.metrics.wait_seconds.observe,
             starting=lambda: any(len(controller.queue) for controller in self._discovery),
         )
@@ -161,7 +158,8 @@ class _Wiring:
                 decide_discovery,
                 field_manager=FIELD_MANAGER,
                 reader=self._logs,
-                settled=self._request_slot,
+                gate=self.admission,
+                rejections=self._rejections,
             ),
             for_=resource,
             owns=[JOBS],
@@ -190,25 +188,9 @@ class _Wiring:
             pending=lambda: admission.pending,
         )
 
-    def _notify(self, request: Request) -> None:
+    def _notify(self, request: Request, priority: int = PRIORITY_DEFAULT) -> None:
         scope = Scope.NAMESPACE if request.namespace else Scope.CLUSTER
-        self._requests[scope].send(request)
-
-    def _request_slot(
-        self, request: Request, observed: Observed[TemplateObservation] | None, plan: Plan | None
-    ) -> None:
-        """Pass what a reconcile has planned to admission."""
-        wanted = None if plan is None else next(iter(plan.of_type(RequestSlot)), None)
-        if observed is None or wanted is None:
-            self.admission.withdraw(request)
-            return
-        template = observed.seen.template
-        self.admission.request(
-            request,
-            wanted.create,
-            created=wanted.since or template.meta.creation_timestamp,
-            awaited=self._observer.awaited(template),
-        )
+        self._requests[scope].send(request, priority=priority)
 
     # ---- sources
 

@@ -208,7 +208,9 @@ def _pursue(seen: TemplateObservation, input_: DiscoveryInput) -> Discovery:
         return Discovery(report, deletions=_unfinished(seen), requeue_after=POLL_SECONDS)
     rejection = seen.known.rejection(JOBS, input_.namespace, name)
     waits = "waits for one of the cluster's discovery slots"
-    if rejection is not None:
+    if rejection is not None and rejection.existing is not None:
+        waits = f"Job {name} exists already and does not belong to this template: delete it"
+    elif rejection is not None:
         waits = f"the API server rejected the discovery Job: {rejection.message}"
     elif pause is not None:
         waits = f"{waits} again: {pause.message}"

@@ -40,7 +40,7 @@ class TemplateObservation:
         now: the time, aware.
         jobs: the discovery Jobs that the template controls, for its current input and for earlier ones.
         cached: the sources of which the template cache of its name is Available; empty without one.
-        known: rejections, also those of discovery admission, and results of reads.
+        known: rejections, also those of discovery Jobs, and results of reads.
     """
 
     template: Template
