@@ -15,6 +15,7 @@ from aimctl.runtime.kube.errors import AlreadyExists, ApiError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from aimctl.devcluster.controllers.batch.cron_job_plan import CronPlan
     from aimctl.devcluster.machinery.events import EventRecorder
     from aimctl.kubetypes import ObjectKey
     from aimctl.runtime.clock import Clock
@@ -45,22 +46,22 @@ class CronJobController(OwnerController):
         cron = self.owners.get(key)
         if cron is None:
             return None
-        now = self._clock.now()
         present = [job for job in self.jobs.of(cron) if not job["metadata"].get("deletionTimestamp")]
-        decided = plan(cron, present, now=now)
+        decided = plan(cron, present, now=self._clock.now())
+        await self._delete(cron, decided)
+        status = decided.status
+        if decided.start is not None:
+            status = await self._start(cron, status, decided.start)
+        await self.write_status(cron, None if status == (cron.get("status") or {}) else status)
+        return self.seconds_until(decided.wake_at)
+
+    async def _delete(self, cron: JsonObject, decided: CronPlan) -> None:
         for event in decided.events:
             await self._events.report(cron, *event)
         for job in decided.delete:
             await self.jobs.delete(job)
             text = f"Deleted job {job['metadata']['name']}"
             await self._events.report(cron, "Normal", "SuccessfulDelete", text)
-        status = decided.status
-        if decided.start is not None:
-            status = await self._start(cron, status, decided.start)
-        if status != (cron.get("status") or {}):
-            body = {**cron, "status": status}
-            self.owners.observe(await self._client.update(CRON_JOBS, body, subresource="status"))
-        return None if decided.wake_at is None else max(0.01, (decided.wake_at - now).total_seconds())
 
     async def _start(self, cron: JsonObject, status: JsonObject, time: datetime) -> JsonObject:
         """Create the Job of a scheduled time. Returns the new status; raises ApiError."""

@@ -64,10 +64,10 @@ class DeploymentController(OwnerController):
         if deployment is None:
             return None
         sets = await self.sets.claim(deployment)
-        now = self._clock.now()
-        decided = plan(deployment, sets, now=now, old_pods=self._has_old_pods(deployment, sets))
+        old_pods = self._has_old_pods(deployment, sets)
+        decided = plan(deployment, sets, now=self._clock.now(), old_pods=old_pods)
         await self._execute(deployment, decided)
-        return None if decided.wake_at is None else max(0.01, (decided.wake_at - now).total_seconds())
+        return self.seconds_until(decided.wake_at)
 
     def _has_old_pods(self, deployment: JsonObject, sets: list[JsonObject]) -> bool:
         if (deployment["spec"].get("strategy") or {}).get("type") != "Recreate":

@@ -12,11 +12,10 @@ from aimctl.devcluster.controllers.deployments.replica_set_plan import (
 )
 from aimctl.devcluster.controllers.pod_control import PodControl
 from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
-from aimctl.devcluster.controllers.workloads.owner_controller import OwnerController
+from aimctl.devcluster.controllers.workloads.owner_controller import OwnerController, error_of
 from aimctl.devcluster.controllers.workloads.pod_facts import pod_from_template
 from aimctl.kubetypes.builtin import PODS
 from aimctl.kubetypes.kinds import REPLICA_SETS
-from aimctl.runtime.kube.errors import ApiError
 
 if TYPE_CHECKING:
     from aimctl.devcluster.machinery.events import EventRecorder
@@ -52,25 +51,18 @@ class ReplicaSetController(OwnerController):
         if owner is None:
             return None
         pods = await self.pods.claim(owner)
-        error: ApiError | None = None
-        if not owner["metadata"].get("deletionTimestamp"):
-            try:
-                await self._scale(owner, pods)
-            except ApiError as failed:
-                error = failed
+        error = await error_of(self._scale(owner, pods))
         now = self._clock.now()
         # As in Kubernetes, the status is about the pods from before; their events cause the next one.
         message = None if error is None else error.message
-        status = next_status(owner, pods, now=now, failure=message)
-        if status is not None:
-            body = {**owner, "status": status}
-            self.owners.observe(await self._client.update(REPLICA_SETS, body, subresource="status"))
+        await self.write_status(owner, next_status(owner, pods, now=now, failure=message))
         if error is not None:
             raise error
-        due = becomes_available_at(owner, pods, now)
-        return None if due is None else (due - now).total_seconds()
+        return self.seconds_until(becomes_available_at(owner, pods, now))
 
     async def _scale(self, owner: dict[str, Any], pods: list[dict[str, Any]]) -> None:
+        if owner["metadata"].get("deletionTimestamp"):
+            return
         for _ in range(min(_BURST, missing(owner, pods))):
             created = await self._control.create(owner, pod_from_template(owner, owner["spec"]["template"]))
             self.pods.observe(created)

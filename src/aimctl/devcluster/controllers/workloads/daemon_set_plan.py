@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["DaemonPlan", "node_of", "plan", "pod_for"]
+__all__ = ["DaemonPlan", "live_revisions", "node_of", "plan", "pod_for"]
 
 JsonObject = dict[str, Any]
 
@@ -76,6 +76,13 @@ def pod_for(owner: JsonObject, node: str, digest: str) -> JsonObject:
     spec["affinity"] = affinity
     spec["tolerations"] = _tolerations(spec)
     return body
+
+
+def live_revisions(revisions: Sequence[JsonObject], pods: Sequence[JsonObject], digest: str) -> set[str]:
+    """The names of the revisions that pods have, and of the current one, whose hash is ``digest``."""
+    used = {(pod["metadata"].get("labels") or {}).get(REVISION_LABEL) for pod in pods} | {digest}
+    found = (each["metadata"] for each in revisions)
+    return {metadata["name"] for metadata in found if metadata["labels"].get(REVISION_LABEL) in used}
 
 
 def node_of(pod: Mapping[str, Any]) -> str:

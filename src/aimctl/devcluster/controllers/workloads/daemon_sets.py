@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.controllers.pod_control import PodControl
-from aimctl.devcluster.controllers.workloads.daemon_set_plan import plan, pod_for
+from aimctl.devcluster.controllers.workloads.daemon_set_plan import live_revisions, plan, pod_for
 from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
-from aimctl.devcluster.controllers.workloads.owner_controller import OwnerController
+from aimctl.devcluster.controllers.workloads.owner_controller import OwnerController, error_of
 from aimctl.devcluster.controllers.workloads.revisions import REVISION_LABEL, Revisions
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.kubetypes.builtin import NODES, PODS
 from aimctl.kubetypes.kinds import DAEMON_SETS
-from aimctl.runtime.kube.errors import ApiError
 
 if TYPE_CHECKING:
+    from aimctl.devcluster.controllers.workloads.daemon_set_plan import DaemonPlan
     from aimctl.devcluster.machinery.events import EventRecorder
     from aimctl.kubetypes import ObjectKey
     from aimctl.runtime.clock import Clock
@@ -56,37 +56,26 @@ class DaemonSetController(OwnerController):
         owner = self.owners.get(key)
         if owner is None:
             return None
-        pods = await self.pods.claim(owner)
-        known = await self.revisions.of(owner)
+        pods, known = await self.pods.claim(owner), await self.revisions.of(owner)
         update = await self.revisions.update(owner, known)
         digest = update["metadata"]["labels"][REVISION_LABEL]
-        now = self._clock.now()
         nodes = [node for _, node in sorted(self.nodes.values().items())]
-        decided = plan(owner, pods, nodes, digest=digest, now=now)
-        error: ApiError | None = None
-        try:
-            for pod in decided.delete:
-                await self.pods.delete(pod)
-                await self._control.deleted(owner, pod)
-            for node in decided.create:
-                self.pods.observe(await self._control.create(owner, pod_for(owner, node, digest)))
-        except ApiError as failed:
-            error = failed
-        for event in decided.events:
-            await self._events.report(owner, *event)
-        if decided.status is not None:
-            body = {**owner, "status": decided.status}
-            self.owners.observe(await self._client.update(DAEMON_SETS, body, subresource="status"))
+        decided = plan(owner, pods, nodes, digest=digest, now=self._clock.now())
+        error = await error_of(self._carry_out(owner, decided, digest))
+        await self.write_status(owner, decided.status)
         if error is not None:
             raise error
-        used = {(pod["metadata"].get("labels") or {}).get(REVISION_LABEL) for pod in pods} | {digest}
-        live = {
-            each["metadata"]["name"]
-            for each in known
-            if each["metadata"]["labels"].get(REVISION_LABEL) in used
-        }
-        await self.revisions.clean_up(owner, known, live)
-        return None if decided.wake_at is None else (decided.wake_at - now).total_seconds()
+        await self.revisions.clean_up(owner, known, live_revisions(known, pods, digest))
+        return self.seconds_until(decided.wake_at)
+
+    async def _carry_out(self, owner: JsonObject, decided: DaemonPlan, digest: str) -> None:
+        for event in decided.events:
+            await self._events.report(owner, *event)
+        for pod in decided.delete:
+            await self.pods.delete(pod)
+            await self._control.deleted(owner, pod)
+        for node in decided.create:
+            self.pods.observe(await self._control.create(owner, pod_for(owner, node, digest)))
 
 
 def _essential(item: Any) -> JsonObject:

@@ -1,6 +1,7 @@
 """What the controllers of workloads share: they handle the keys of one kind, whose objects own others.
 
-Contract: a subclass adds its other informers to ``watched`` in its constructor, and implements :meth:`reconcile`.
+Contract: a subclass adds its other informers to ``watched`` in its constructor, and implements :meth:`reconcile`, which
+observes, calls a pure decision, and carries it out.
 """
 
 from __future__ import annotations
@@ -11,14 +12,29 @@ from typing import TYPE_CHECKING, Any
 from aimctl.devcluster.machinery.controller import run_controller
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker
+from aimctl.runtime.kube.errors import ApiError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from datetime import datetime
+
     from aimctl.devcluster.machinery.events import EventRecorder
     from aimctl.kubetypes import ObjectKey, Resource
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
 
-__all__ = ["OwnerController"]
+__all__ = ["OwnerController", "error_of"]
+
+JsonObject = dict[str, Any]
+
+
+async def error_of(writes: Awaitable[None]) -> ApiError | None:
+    """Carry out writes; returns the error that ended them, so that the status is written before it is raised."""
+    try:
+        await writes
+    except ApiError as error:
+        return error
+    return None
 
 
 class OwnerController(ABC):
@@ -42,7 +58,7 @@ class OwnerController(ABC):
         self._clock = clock
         self._events = events
         self.worker: Worker[ObjectKey] = Worker(resource.plural, self.reconcile, clock=clock)
-        self.owners: Informer[dict[str, Any]] = Informer(
+        self.owners: Informer[JsonObject] = Informer(
             client,
             resource,
             clock=clock,
@@ -59,6 +75,16 @@ class OwnerController(ABC):
     async def run(self) -> None:
         """Work until cancelled."""
         await run_controller(self.worker, self.informers)
+
+    async def write_status(self, owner: JsonObject, status: JsonObject | None) -> None:
+        """Write the status of an owner, unless it is None."""
+        if status is not None:
+            body = {**owner, "status": status}
+            self.owners.observe(await self._client.update(self.owners.resource, body, subresource="status"))
+
+    def seconds_until(self, time: datetime | None) -> float | None:
+        """The seconds until a time, at least a moment; None for None."""
+        return None if time is None else max(0.01, (time - self._clock.now()).total_seconds())
 
     @abstractmethod
     async def reconcile(self, key: ObjectKey) -> float | None:

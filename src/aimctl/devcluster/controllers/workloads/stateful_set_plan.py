@@ -26,10 +26,19 @@ from aimctl.devcluster.controllers.workloads.pod_facts import (
 from aimctl.devcluster.controllers.workloads.revisions import REVISION_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["StatefulPlan", "claims_for", "ordinal_of", "ordinals", "plan", "pod_for"]
+__all__ = [
+    "StatefulPlan",
+    "claims_for",
+    "current_revision",
+    "live_revisions",
+    "ordinal_of",
+    "ordinals",
+    "plan",
+    "pod_for",
+]
 
 JsonObject = dict[str, Any]
 
@@ -65,6 +74,17 @@ def ordinals(owner: Mapping[str, Any]) -> range:
     """The ordinals of the pods that a StatefulSet wants."""
     start = int((owner["spec"].get("ordinals") or {}).get("start") or 0)
     return range(start, start + int(owner["spec"].get("replicas", 1)))
+
+
+def current_revision(owner: Mapping[str, Any], known: Collection[str], update: str) -> str:
+    """The name of the revision in the status, or that of the update revision if there is no such revision."""
+    current: str = (owner.get("status") or {}).get("currentRevision") or update
+    return current if current in known else update
+
+
+def live_revisions(pods: Sequence[JsonObject], *names: str) -> set[str]:
+    """The names of the revisions that pods have, and these names."""
+    return {str((pod["metadata"].get("labels") or {}).get(REVISION_LABEL)) for pod in pods} | set(names)
 
 
 def pod_for(owner: Mapping[str, Any], body: JsonObject, ordinal: int, revision: str) -> JsonObject:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.controllers.pod_control import PodControl
 from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
-from aimctl.devcluster.controllers.workloads.owner_controller import OwnerController
+from aimctl.devcluster.controllers.workloads.owner_controller import OwnerController, error_of
 from aimctl.devcluster.controllers.workloads.pod_facts import owner_reference, pod_from_template
-from aimctl.devcluster.controllers.workloads.revisions import REVISION_LABEL, Revisions, template_of
+from aimctl.devcluster.controllers.workloads.revisions import Revisions, template_of
 from aimctl.devcluster.controllers.workloads.stateful_set_plan import (
     claims_for,
+    current_revision,
+    live_revisions,
     ordinal_of,
     ordinals,
     plan,
@@ -27,6 +29,9 @@ from aimctl.kubetypes.kinds import STATEFUL_SETS
 from aimctl.runtime.kube.errors import AlreadyExists, ApiError, NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aimctl.devcluster.controllers.workloads.stateful_set_plan import StatefulPlan
     from aimctl.devcluster.machinery.events import EventRecorder
     from aimctl.kubetypes import ObjectKey
     from aimctl.runtime.clock import Clock
@@ -59,31 +64,27 @@ class StatefulSetController(OwnerController):
         owner = self.owners.get(key)
         if owner is None:
             return None
-        pods = await self.pods.claim(owner)
-        known = await self.revisions.of(owner)
+        pods, known = await self.pods.claim(owner), await self.revisions.of(owner)
         update = await self.revisions.update(owner, known)
         by_name = {each["metadata"]["name"]: each for each in (*known, update)}
-        wanted = (owner.get("status") or {}).get("currentRevision")
-        current = by_name.get(wanted, update)["metadata"]["name"]
-        now = self._clock.now()
-        decided = plan(owner, pods, current=current, update=update["metadata"]["name"], now=now)
-        error: ApiError | None = None
-        try:
-            for ordinal, revision in decided.create:
-                await self._create(owner, by_name[revision], ordinal)
-            for pod in decided.delete:
-                await self._release_claims(owner, pod)
-                await self._delete(owner, pod)
-        except ApiError as failed:
-            error = failed
-        if decided.status is not None:
-            body = {**owner, "status": decided.status}
-            self.owners.observe(await self._client.update(STATEFUL_SETS, body, subresource="status"))
+        newest = update["metadata"]["name"]
+        current = current_revision(owner, by_name, newest)
+        decided = plan(owner, pods, current=current, update=newest, now=self._clock.now())
+        error = await error_of(self._carry_out(owner, decided, by_name))
+        await self.write_status(owner, decided.status)
         if error is not None:
             raise error
-        used = {str((pod["metadata"].get("labels") or {}).get(REVISION_LABEL)) for pod in pods}
-        await self.revisions.clean_up(owner, known, used | {current, update["metadata"]["name"]})
-        return None if decided.wake_at is None else (decided.wake_at - now).total_seconds()
+        await self.revisions.clean_up(owner, known, live_revisions(pods, current, newest))
+        return self.seconds_until(decided.wake_at)
+
+    async def _carry_out(
+        self, owner: JsonObject, decided: StatefulPlan, revisions: Mapping[str, JsonObject]
+    ) -> None:
+        for ordinal, revision in decided.create:
+            await self._create(owner, revisions[revision], ordinal)
+        for pod in decided.delete:
+            await self._release_claims(owner, pod)
+            await self._delete(owner, pod)
 
     async def _create(self, owner: JsonObject, revision: JsonObject, ordinal: int) -> None:
         name, namespace = owner["metadata"]["name"], owner["metadata"]["namespace"]
