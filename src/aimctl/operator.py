@@ -18,7 +18,7 @@ from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.permissions import reconciler_permissions
 
 if TYPE_CHECKING:
-    from aimctl.runtime import Manager
+    from aimctl.runtime.manager import Manager
 
 __all__ = ["OperatorOptions", "add_operator"]
 

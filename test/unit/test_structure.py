@@ -250,6 +250,37 @@ def test_the_search_for_long_reconcile_methods_finds_them(head: str) -> None:
     assert len(long_reconcile_methods(head + "    step()\n" * (MOST_LINES + 1))) == 1
 
 
+# ---- types of options
+
+
+def untyped_options(source: str) -> list[str]:
+    """The functions that take keyword arguments of any name and type, so a misspelt one is not found."""
+    return [
+        node.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef)
+        and node.args.kwarg is not None
+        and (
+            node.args.kwarg.annotation is None or ast.unparse(node.args.kwarg.annotation) in {"Any", "object"}
+        )
+    ]
+
+
+def test_keyword_arguments_are_typed() -> None:
+    found = {
+        str(path.relative_to(SOURCES)): names
+        for path in sorted(SOURCES.rglob("*.py*"))
+        if path.suffix in {".py", ".pyi"} and (names := untyped_options(path.read_text(encoding="utf-8")))
+    }
+    assert found == {"cli/flags.py": ["called"]}, "typer calls it with the flags of the command that it wraps"
+
+
+@pytest.mark.parametrize("options", ["**options: Any", "**options: object", "**options"])
+def test_the_search_for_untyped_options_finds_them(options: str) -> None:
+    assert untyped_options(f"class A:\n    async def f(self, {options}): ...") == ["f"]
+    assert untyped_options("def f(**counts: int): ...") == []
+
+
 # ---- imports
 
 
@@ -292,6 +323,68 @@ def test_the_contract_of_kubetypes_lists_every_package_that_is_imported_elsewher
 def test_imports_inside_of_functions_are_found() -> None:
     source = "import a.b\nfrom . import c\ndef f():\n    from d.e import g\n    import h as i, j\n"
     assert imported_packages(source) == {"a", "d", "h", "j"}
+
+
+def hidden_imports(source: str) -> list[str]:
+    """The imports whose targets import-linter does not see: names that ``aimctl.runtime`` loads when they are used."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ImportFrom(module=module, level=level, names=names):
+                package = module == "aimctl" and any(alias.name in {"runtime", "*"} for alias in names)
+                if package or module == "aimctl.runtime" or level:
+                    found.append(ast.unparse(node))
+            case ast.Import(names=names) if any(f"{a.name}.".startswith("aimctl.runtime.") for a in names):
+                found.append(ast.unparse(node))
+            case ast.Call(
+                func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module")
+            ):
+                found.append(ast.unparse(node))
+            case _:
+                pass
+    return found
+
+
+LOADERS = {
+    "cli/app.py": "loads the module of a command when it is called",
+    "runtime/program/extensions.py": "loads the modules that the user names",
+    "controllers/permissions.py": "loads the modules that declare permissions",
+    "downloader/program.py": "loads what the image of the download pod has",
+    "kubetypes/k8s/__init__.py": "loads the modules of the package",
+    "runtime/__init__.py": "loads the modules of the package",
+}
+"""What loads modules by name, with the reason."""
+
+
+def test_every_import_names_the_module_that_defines_what_it_imports() -> None:
+    """Otherwise the import contracts would not apply: a low layer could use the manager by its public name."""
+    sources = {str(path.relative_to(SOURCES)): path.read_text("utf-8") for path in SOURCES.rglob("*.py")}
+    found = {path: hidden_imports(source) for path, source in sources.items()}
+    assert {path: imports for path, imports in found.items() if imports and path not in LOADERS} == {}
+    assert all(found[path] for path in LOADERS)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from aimctl.runtime import Manager",
+        "from aimctl import runtime",
+        "import aimctl.runtime",
+        "import aimctl.runtime.kube.client as client",
+        "from ..manager import Manager",
+        "import_module('aimctl.runtime')",
+        "def f():\n    from aimctl.runtime import Manager as M",
+    ],
+)
+def test_the_search_for_hidden_imports_finds_them(source: str) -> None:
+    assert len(hidden_imports(source)) == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["from aimctl import __version__", "from aimctl.runtime.kube import Client", "import asyncio"]
+)
+def test_the_search_for_hidden_imports_leaves_others_alone(source: str) -> None:
+    assert hidden_imports(source) == []
 
 
 def clock_reads(source: str) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aimctl.api.samples import queue_filler
-from aimctl.controllers.manifests import DEFAULT_OPERATOR_NAMESPACE, HEADER
+from aimctl.controllers.manifests import DEFAULT_OPERATOR_NAMESPACE, HEADER, manifests
 from aimctl.generation.documents import to_yaml
 from aimctl.installation.chart import CHART_NAME, chart
 from aimctl.installation.files import kustomize_tree
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
     root = Path(argv[0])
     config = {
-        **kustomize_tree(operator_namespace=DEFAULT_OPERATOR_NAMESPACE),
+        **kustomize_tree(manifests(), DEFAULT_OPERATOR_NAMESPACE),
         "samples/60-queue.yaml": HEADER + to_yaml(*queue_filler()),
     }
     samples = {path.name for path in (root / "config" / _WRITTEN_BY_HAND).glob("*.yaml")} | {"60-queue.yaml"}

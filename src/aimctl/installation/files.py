@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aimctl.controllers.manifests import HEADER, manifests, monitoring_manifests
+from aimctl.controllers.manifests import HEADER, monitoring_manifests
 from aimctl.installation.kustomize import kustomizations
 
 if TYPE_CHECKING:
@@ -13,15 +13,12 @@ if TYPE_CHECKING:
 __all__ = ["kustomize_tree"]
 
 
-def kustomize_tree(*, operator_namespace: str, **options: Any) -> Mapping[str, str]:
+def kustomize_tree(manifests: Mapping[str, str], operator_namespace: str) -> Mapping[str, str]:
     """Return the manifests of all parts with their ``Kustomization`` files: path -> YAML.
 
     Args:
+        manifests: the result of :func:`~aimctl.controllers.manifests.manifests`.
         operator_namespace: of the Deployment.
-        options: others of :func:`~aimctl.controllers.manifests.manifests`.
     """
-    files = {
-        **manifests(operator_namespace=operator_namespace, **options),
-        **monitoring_manifests(operator_namespace),
-    }
+    files = {**manifests, **monitoring_manifests(operator_namespace)}
     return {**files, **{path: HEADER + text for path, text in kustomizations(files).items()}}

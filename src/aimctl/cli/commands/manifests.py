@@ -70,8 +70,9 @@ def manifests(
     apply them, with the CRDs and permissions of installed extensions. The Deployment has --with and --skip as given
     here. With --output, they are a kustomize tree whose folder 'default' contains all of them.
     """
+    from aimctl.api.deployment import DEFAULT_IMAGE
     from aimctl.cli.programs.extensions import requirements
-    from aimctl.controllers.manifests import MONITORING_FOLDERS, extension_manifests
+    from aimctl.controllers.manifests import MONITORING_FOLDERS, extension_manifests, manifests
     from aimctl.installation.files import kustomize_tree
 
     needed = requirements(with_ or (), skip or (), operator_namespace, only=only)
@@ -86,14 +87,15 @@ def manifests(
             only, needed, operator_namespace=operator_namespace, watch_namespaces=namespaces
         )
     else:
-        every = kustomize_tree(
+        parts = manifests(
             operator_namespace=operator_namespace,
-            **({} if image is None else {"image": image}),
+            image=DEFAULT_IMAGE if image is None else image,
             watch_namespaces=namespaces,
             requirements=needed,
             with_=with_ or (),
             skip=skip or (),
         )
+        every = kustomize_tree(parts, operator_namespace)
     if part not in (Part.all, Part.chart):
         every = {name: text for name, text in every.items() if name.startswith(f"{part}/")}
     if output is not None:

@@ -35,7 +35,7 @@ def _pull_policy(container: Obj) -> None:
     container.setdefault("imagePullPolicy", "Always" if moving else "IfNotPresent")
 
 
-def _rolling(**fields: Any) -> Callable[[Obj], None]:
+def _rolling(**fields: int | str) -> Callable[[Obj], None]:
     """The parameters of a rolling update, if that is the type of the strategy."""
 
     def complete(strategy: Obj) -> None:

@@ -12,7 +12,7 @@ Contract:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, final
@@ -75,12 +75,7 @@ _NO_COLLECTION_DELETE = tuple(verb for verb in ALL_VERBS if verb != "deletecolle
 _ALL, _EXTENSIONS = ("all",), ("api-extensions",)
 
 
-def _kind(plural: str, kind: str, description: str, group: str = "", **more: object) -> Entry:
-    return Entry(kind, plural, description, group, **more)  # type: ignore[arg-type] # fields of Entry
-
-
-def _cluster(plural: str, kind: str, description: str, group: str = "", **more: object) -> Entry:
-    return _kind(plural, kind, description, group, namespaced=False, **more)
+_cluster = partial(Entry, namespaced=False)
 
 
 def _review(plural: str, kind: str, description: str, group: str, *, namespaced: bool = False) -> Entry:
@@ -89,60 +84,60 @@ def _review(plural: str, kind: str, description: str, group: str, *, namespaced:
 
 _CORE = (
     Entry("Binding", "bindings", "Binds a pod to a node.", verbs=_CREATE_ONLY),
-    _kind("configmaps", "ConfigMap", "Configuration data for pods.", short=("cm",)),
-    _kind("endpoints", "Endpoints", "The addresses of a service.", short=("ep",)),
-    _kind("events", "Event", "A report of something that happened to an object.", short=("ev",)),
-    _kind("limitranges", "LimitRange", "Limits and defaults of resource use per object.", short=("limits",)),
+    Entry("ConfigMap", "configmaps", "Configuration data for pods.", short=("cm",)),
+    Entry("Endpoints", "endpoints", "The addresses of a service.", short=("ep",)),
+    Entry("Event", "events", "A report of something that happened to an object.", short=("ev",)),
+    Entry("LimitRange", "limitranges", "Limits and defaults of resource use per object.", short=("limits",)),
     _cluster(
-        "namespaces",
         "Namespace",
+        "namespaces",
         "A scope for names of objects.",
         short=("ns",),
         status=True,
         subresources=("finalize",),
         verbs=_NO_COLLECTION_DELETE,
     ),
-    _cluster("nodes", "Node", "A machine that runs pods.", short=("no",), status=True),
-    _cluster("persistentvolumes", "PersistentVolume", "A piece of storage.", short=("pv",), status=True),
-    _kind(
-        "persistentvolumeclaims",
+    _cluster("Node", "nodes", "A machine that runs pods.", short=("no",), status=True),
+    _cluster("PersistentVolume", "persistentvolumes", "A piece of storage.", short=("pv",), status=True),
+    Entry(
         "PersistentVolumeClaim",
+        "persistentvolumeclaims",
         "A request for storage.",
         short=("pvc",),
         status=True,
     ),
-    _kind(
-        "pods",
+    Entry(
         "Pod",
+        "pods",
         "Containers that run together on one node.",
         short=("po",),
         categories=_ALL,
         status=True,
         subresources=("binding", "eviction", "log"),
     ),
-    _kind("podtemplates", "PodTemplate", "A template for pods."),
-    _kind(
-        "replicationcontrollers",
+    Entry("PodTemplate", "podtemplates", "A template for pods."),
+    Entry(
         "ReplicationController",
+        "replicationcontrollers",
         "A number of identical pods; ReplicaSets replace it.",
         short=("rc",),
         categories=_ALL,
         status=True,
         scalable=True,
     ),
-    _kind("resourcequotas", "ResourceQuota", "Limits for a namespace.", short=("quota",), status=True),
-    _kind("secrets", "Secret", "Confidential data."),
-    _kind(
-        "services",
+    Entry("ResourceQuota", "resourcequotas", "Limits for a namespace.", short=("quota",), status=True),
+    Entry("Secret", "secrets", "Confidential data."),
+    Entry(
         "Service",
+        "services",
         "A name and address for a set of pods.",
         short=("svc",),
         categories=_ALL,
         status=True,
     ),
-    _kind(
-        "serviceaccounts",
+    Entry(
         "ServiceAccount",
+        "serviceaccounts",
         "An identity for processes in pods.",
         short=("sa",),
         subresources=("token",),
@@ -171,21 +166,21 @@ _SCALERS = "horizontalpodautoscalers.autoscaling"
 ENTRIES: tuple[Entry, ...] = (
     *_CORE,
     _cluster(
-        "apiservices",
         "APIService",
+        "apiservices",
         "A group and version that another API server serves.",
         "apiregistration.k8s.io",
         categories=_EXTENSIONS,
         status=True,
     ),
-    _kind("controllerrevisions", "ControllerRevision", "An earlier state of a workload.", "apps"),
+    Entry("ControllerRevision", "controllerrevisions", "An earlier state of a workload.", "apps"),
     _workload("daemonsets", "DaemonSet", "One pod on each matching node.", "ds"),
     _workload("deployments", "Deployment", "A number of identical pods with an update strategy.", "deploy"),
     _workload("replicasets", "ReplicaSet", "A number of identical pods.", "rs"),
     _workload("statefulsets", "StatefulSet", "A number of pods with stable names and storage.", "sts"),
-    _kind(
-        "events",
+    Entry(
         "Event",
+        "events",
         "A report of something that happened to an object.",
         "events.k8s.io",
         short=("ev",),
@@ -213,9 +208,9 @@ ENTRIES: tuple[Entry, ...] = (
         _AUTHZ,
     ),
     _review("subjectaccessreviews", "SubjectAccessReview", "Whether a user may make a request.", _AUTHZ),
-    _kind(
-        "horizontalpodautoscalers",
+    Entry(
         "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
         _SCALER,
         "autoscaling",
         version="v2",
@@ -223,9 +218,9 @@ ENTRIES: tuple[Entry, ...] = (
         categories=_ALL,
         status=True,
     ),
-    _kind(
-        "horizontalpodautoscalers",
+    Entry(
         "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
         _SCALER,
         "autoscaling",
         short=("hpa",),
@@ -237,45 +232,45 @@ ENTRIES: tuple[Entry, ...] = (
     _workload("cronjobs", "CronJob", "Jobs at fixed times.", "cj", "batch"),
     _workload("jobs", "Job", "Pods that run to completion.", group="batch"),
     _cluster(
-        "certificatesigningrequests",
         "CertificateSigningRequest",
+        "certificatesigningrequests",
         "A request for a certificate.",
         "certificates.k8s.io",
         short=("csr",),
         status=True,
         subresources=("approval",),
     ),
-    _cluster("ingressclasses", "IngressClass", "A controller of Ingresses.", _NETWORK),
-    _kind("ingresses", "Ingress", "HTTP routes to services.", _NETWORK, short=("ing",), status=True),
-    _cluster("ipaddresses", "IPAddress", "An address that an object uses.", _NETWORK, short=("ip",)),
-    _kind("networkpolicies", "NetworkPolicy", "The traffic that pods allow.", _NETWORK, short=("netpol",)),
-    _cluster("servicecidrs", "ServiceCIDR", "A range of service addresses.", _NETWORK, status=True),
-    _kind(
-        "poddisruptionbudgets",
+    _cluster("IngressClass", "ingressclasses", "A controller of Ingresses.", _NETWORK),
+    Entry("Ingress", "ingresses", "HTTP routes to services.", _NETWORK, short=("ing",), status=True),
+    _cluster("IPAddress", "ipaddresses", "An address that an object uses.", _NETWORK, short=("ip",)),
+    Entry("NetworkPolicy", "networkpolicies", "The traffic that pods allow.", _NETWORK, short=("netpol",)),
+    _cluster("ServiceCIDR", "servicecidrs", "A range of service addresses.", _NETWORK, status=True),
+    Entry(
         "PodDisruptionBudget",
+        "poddisruptionbudgets",
         "How many pods may be evicted at a time.",
         "policy",
         short=("pdb",),
         status=True,
     ),
-    _kind("roles", "Role", "Permissions in a namespace.", _RBAC),
-    _kind("rolebindings", "RoleBinding", "Grants a role in a namespace.", _RBAC),
-    _cluster("clusterroles", "ClusterRole", "Permissions in the whole cluster.", _RBAC),
-    _cluster("clusterrolebindings", "ClusterRoleBinding", "Grants a role in the whole cluster.", _RBAC),
-    _cluster("csidrivers", "CSIDriver", "The properties of a volume driver.", _STORAGE),
-    _cluster("csinodes", "CSINode", "The volume drivers of a node.", _STORAGE),
-    _kind("csistoragecapacities", "CSIStorageCapacity", "The free capacity of a storage class.", _STORAGE),
-    _cluster("storageclasses", "StorageClass", "A class of storage for claims.", _STORAGE, short=("sc",)),
-    _cluster("volumeattachments", "VolumeAttachment", "Attaches a volume to a node.", _STORAGE, status=True),
+    Entry("Role", "roles", "Permissions in a namespace.", _RBAC),
+    Entry("RoleBinding", "rolebindings", "Grants a role in a namespace.", _RBAC),
+    _cluster("ClusterRole", "clusterroles", "Permissions in the whole cluster.", _RBAC),
+    _cluster("ClusterRoleBinding", "clusterrolebindings", "Grants a role in the whole cluster.", _RBAC),
+    _cluster("CSIDriver", "csidrivers", "The properties of a volume driver.", _STORAGE),
+    _cluster("CSINode", "csinodes", "The volume drivers of a node.", _STORAGE),
+    Entry("CSIStorageCapacity", "csistoragecapacities", "The free capacity of a storage class.", _STORAGE),
+    _cluster("StorageClass", "storageclasses", "A class of storage for claims.", _STORAGE, short=("sc",)),
+    _cluster("VolumeAttachment", "volumeattachments", "Attaches a volume to a node.", _STORAGE, status=True),
     _cluster(
-        "volumeattributesclasses",
         "VolumeAttributesClass",
+        "volumeattributesclasses",
         "Mutable properties of volumes.",
         _STORAGE,
         short=("vac",),
     ),
     *(
-        _cluster(plural, kind, description, _ADMISSION, categories=_EXTENSIONS, status=status)
+        _cluster(kind, plural, description, _ADMISSION, categories=_EXTENSIONS, status=status)
         for plural, kind, description, status in (
             ("mutatingwebhookconfigurations", "MutatingWebhookConfiguration", "Webhooks that change.", False),
             ("validatingadmissionpolicies", "ValidatingAdmissionPolicy", "CEL rules for writes.", True),
@@ -294,18 +289,18 @@ ENTRIES: tuple[Entry, ...] = (
         )
     ),
     _cluster(
-        "customresourcedefinitions",
         "CustomResourceDefinition",
+        "customresourcedefinitions",
         "The definition of a custom kind.",
         "apiextensions.k8s.io",
         short=("crd", "crds"),
         categories=_EXTENSIONS,
         status=True,
     ),
-    _cluster("priorityclasses", "PriorityClass", "A priority of pods.", "scheduling.k8s.io", short=("pc",)),
-    _kind("leases", "Lease", "A lock with a holder and a duration.", "coordination.k8s.io"),
-    _cluster("runtimeclasses", "RuntimeClass", "A container runtime.", "node.k8s.io"),
-    _kind("endpointslices", "EndpointSlice", "Some addresses of a service.", "discovery.k8s.io"),
+    _cluster("PriorityClass", "priorityclasses", "A priority of pods.", "scheduling.k8s.io", short=("pc",)),
+    Entry("Lease", "leases", "A lock with a holder and a duration.", "coordination.k8s.io"),
+    _cluster("RuntimeClass", "runtimeclasses", "A container runtime.", "node.k8s.io"),
+    Entry("EndpointSlice", "endpointslices", "Some addresses of a service.", "discovery.k8s.io"),
 )
 
 

@@ -9,6 +9,7 @@ The functions are called with the object after defaulting.
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.crd_rules import check_definition
@@ -37,7 +38,6 @@ from aimctl.kubetypes.quantity import amount
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aimctl.devcluster.apiserver.objects.kinds import NameRule
 
 __all__ = ["CLAIM_FINALIZER", "strategy_for"]
 
@@ -217,18 +217,7 @@ _EVENT_FIELDS = (
 )
 
 
-def _builtin(
-    *,
-    name_rule: NameRule = "subdomain",
-    generation: bool = False,
-    unconditional_update: bool = True,
-    **more: Any,
-) -> Strategy:
-    return Strategy(
-        name_rule=name_rule, generation=generation, unconditional_update=unconditional_update, **more
-    )
-
-
+_builtin = partial(Strategy, name_rule="subdomain", generation=False, unconditional_update=True)
 _PATH = _builtin(name_rule="path")
 _WITH_GENERATION = (
     *(("", "replicationcontrollers"), ("", "podtemplates"), ("batch", "cronjobs")),

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["API_VERSION_SOURCE", "KIND_SOURCE", "OBJECT_META_SOURCE", "object_meta", "with_object_meta"]
 
 
-def _text(description: str, **more: Any) -> dict[str, Any]:
-    return {"type": "string", "description": description, **more}
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description}
+
+
+def _time(description: str) -> dict[str, Any]:
+    return {**_text(description), "format": "date-time"}
 
 
 def _texts(description: str) -> dict[str, Any]:
@@ -61,7 +65,7 @@ _MANAGED_FIELDS: dict[str, Any] = {
         "manager": _text("Name of the manager."),
         "operation": _text("Apply or Update."),
         "subresource": _text("Subresource the fields were set through."),
-        "time": _text("When the set of fields last changed.", format="date-time"),
+        "time": _time("When the set of fields last changed."),
     },
 }
 OBJECT_META_SOURCE: Mapping[str, Any] = {
@@ -69,17 +73,16 @@ OBJECT_META_SOURCE: Mapping[str, Any] = {
     "description": "Metadata that every object has.",
     "properties": {
         "annotations": _texts("Keys and values that tools store with the object. Selectors do not use them."),
-        "creationTimestamp": _text("When the server created the object.", format="date-time", nullable=True),
+        "creationTimestamp": {**_time("When the server created the object."), "nullable": True},
         "deletionGracePeriodSeconds": {
             "type": "integer",
             "format": "int64",
             "description": "Seconds until the object is deleted; set when deletion is requested.",
         },
-        "deletionTimestamp": _text(
-            "When the object is to be deleted; set when deletion is requested.",
-            format="date-time",
-            nullable=True,
-        ),
+        "deletionTimestamp": {
+            **_time("When the object is to be deleted; set when deletion is requested."),
+            "nullable": True,
+        },
         "finalizers": {
             "type": "array",
             "description": "Components that must remove their entry before the object is deleted.",

@@ -96,8 +96,8 @@ def success(resource: Resource[Any], name: str, uid: str = "") -> dict[str, Any]
     }
 
 
-def _details(resource: Resource[Any], name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "group": resource.group, "kind": resource.plural, **more}
+def _details(resource: Resource[Any], name: str) -> dict[str, Any]:
+    return {"name": name, "group": resource.group, "kind": resource.plural}
 
 
 def not_found(resource: Resource[Any], name: str) -> StatusError:
@@ -147,9 +147,8 @@ def forbidden(
 ) -> StatusError:
     """403 for a resource, from authorization or admission."""
     subject = f"{resource.group_resource} {go_quote(name)}" if name else resource.group_resource
-    return status(
-        403, "Forbidden", f"{subject} is forbidden: {why}", _details(resource, name, causes=list(causes))
-    )
+    details = {**_details(resource, name), "causes": list(causes)}
+    return status(403, "Forbidden", f"{subject} is forbidden: {why}", details)
 
 
 def method_not_allowed() -> StatusError:

@@ -120,7 +120,7 @@ class _Step:
             return self._finish(*end)
         return self._suspend() if self._suspended else self._proceed()
 
-    def _count(self, **fields: Any) -> None:
+    def _count(self, **fields: int | None) -> None:
         counters = {
             "active": len(self._active),
             "ready": sum(map(is_ready, self._active)),
@@ -128,7 +128,7 @@ class _Step:
             "startTime": self._started,
             "uncountedTerminatedPods": self._old.get("uncountedTerminatedPods") or {},
         }
-        self._status.count(self._counts, **{**counters, **fields})
+        self._status.count(self._counts, {**counters, **fields})
 
     # -- the end of the Job
 

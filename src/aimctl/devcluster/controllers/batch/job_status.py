@@ -56,7 +56,7 @@ class JobStatus:
         self._now = now
         self._new: JsonObject = dict(old)
 
-    def count(self, counts: FinishedPods, **fields: Any) -> None:
+    def count(self, counts: FinishedPods, fields: Mapping[str, Any]) -> None:
         """Set the counters of finished pods and other fields; None removes a field."""
         indexes = counts.index_fields
         for name in ("completedIndexes", "failedIndexes"):
