@@ -53,12 +53,12 @@ _EXPORTS: Mapping[str, str] = {
     "aimctl.kubetypes.quantity": "Quantity parse_quantity",
     "aimctl.runtime.clock": "Clock LoopClock format_micro_time format_time parse_time",
     "aimctl.runtime.kube": """
-        AlreadyExists ApiError BadRequest CertificateSource Client ClientOptions ConfigurationError Conflict
-        ConnectionFailed ConnectionInfo CredentialProvider Forbidden Gone HttpRequest HttpResponse
-        HttpTransport Invalid MethodNotAllowed NotFound NotServed ObjectList Reader RequestObserver
-        ServerError StaticCredentials TokenFile TooLarge TooManyRequests Transport Unauthorized
-        UnsupportedMedia WatchEvent WatchLineTooLong WatchStalled WriteRefused from_kubeconfig in_cluster
-        load_connection
+        AbruptResponse Address AlreadyExists ApiError BadRequest CertificateSource Client ClientOptions
+        ConfigurationError Conflict ConnectionFailed ConnectionInfo CredentialProvider Forbidden Gone HttpRequest
+        HttpResponse HttpTransport Invalid MethodNotAllowed NotFound NotServed ObjectList Reader RequestObserver
+        ServerError StaticCredentials TokenFile TooLarge TooManyRequests Transport Unauthorized UnsupportedMedia
+        WatchEvent WatchLineTooLong WatchStalled WriteRefused environment_proxy from_kubeconfig hang_up in_cluster
+        load_connection parse_retry_after proxy_login
     """,
     "aimctl.runtime.kube.discovery": "ServedApis ServedResource ServerVersion discover is_served server_version",
     "aimctl.runtime.cache": """

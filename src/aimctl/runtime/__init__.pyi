@@ -192,6 +192,8 @@ from aimctl.runtime.controller import labels_changed as labels_changed
 from aimctl.runtime.controller import not_ as not_
 from aimctl.runtime.controller import objects_of as objects_of
 from aimctl.runtime.controller import resource_version_changed as resource_version_changed
+from aimctl.runtime.kube import AbruptResponse as AbruptResponse
+from aimctl.runtime.kube import Address as Address
 from aimctl.runtime.kube import AlreadyExists as AlreadyExists
 from aimctl.runtime.kube import ApiError as ApiError
 from aimctl.runtime.kube import BadRequest as BadRequest
@@ -227,9 +229,13 @@ from aimctl.runtime.kube import WatchEvent as WatchEvent
 from aimctl.runtime.kube import WatchLineTooLong as WatchLineTooLong
 from aimctl.runtime.kube import WatchStalled as WatchStalled
 from aimctl.runtime.kube import WriteRefused as WriteRefused
+from aimctl.runtime.kube import environment_proxy as environment_proxy
 from aimctl.runtime.kube import from_kubeconfig as from_kubeconfig
+from aimctl.runtime.kube import hang_up as hang_up
 from aimctl.runtime.kube import in_cluster as in_cluster
 from aimctl.runtime.kube import load_connection as load_connection
+from aimctl.runtime.kube import parse_retry_after as parse_retry_after
+from aimctl.runtime.kube import proxy_login as proxy_login
 from aimctl.runtime.kube.discovery import ServedApis as ServedApis
 from aimctl.runtime.kube.discovery import ServedResource as ServedResource
 from aimctl.runtime.kube.discovery import ServerVersion as ServerVersion
@@ -358,7 +364,9 @@ __all__ = [
     "SERVICE_ACCOUNTS",
     "STATEFUL_SETS",
     "STORAGE_CLASSES",
+    "AbruptResponse",
     "AccessReviewStatus",
+    "Address",
     "AlreadyExists",
     "AlreadyOwned",
     "ApiError",
@@ -559,6 +567,7 @@ __all__ = [
     "create_or_apply",
     "current_reconcile_id",
     "discover",
+    "environment_proxy",
     "exponential_delay",
     "find_condition",
     "find_extensions",
@@ -567,6 +576,7 @@ __all__ = [
     "freeze",
     "from_kubeconfig",
     "generation_changed",
+    "hang_up",
     "has_finalizer",
     "in_cluster",
     "is_newer",
@@ -588,9 +598,11 @@ __all__ = [
     "parse_bind_address",
     "parse_options",
     "parse_quantity",
+    "parse_retry_after",
     "parse_time",
     "policy_rules",
     "program_manifests",
+    "proxy_login",
     "rbac_manifest",
     "read_modify_write",
     "remove_finalizer",

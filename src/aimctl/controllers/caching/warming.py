@@ -10,16 +10,19 @@ The rules are in :mod:`aimctl.domain.caching.warming`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from aimctl.api.kinds import TEMPLATE_CACHES, TEMPLATES
 from aimctl.controllers.execution.executor import Observed
 from aimctl.controllers.indexes.caching import TEMPLATE_CACHE_INDEXES
 from aimctl.domain.caching.warming import WarmingObservation, decide_warming
+from aimctl.domain.templates.state import CACHE_WARM
+from aimctl.kubetypes import find_condition
 from aimctl.kubetypes.permissions import Permission, observes
 from aimctl.runtime.controller import EnqueueObject, Watch, objects_of
 
 if TYPE_CHECKING:
+    from aimctl.api.v1alpha1 import AIMServiceTemplate
     from aimctl.controllers.operator_context import OperatorContext
     from aimctl.domain.plan import Known
     from aimctl.runtime.controller import ObjectEvent, Request
@@ -73,6 +76,11 @@ class _Observer:
         return Observed(template, seen)
 
 
-def _concerns_caching(event: ObjectEvent[Any]) -> bool:
-    """A predicate: the template has caching settings, or the condition CacheWarm. Decodes nothing."""
-    return any(b'"caching"' in obj.raw or b'"CacheWarm"' in obj.raw for obj in objects_of(event))
+def _concerns_caching(event: ObjectEvent[AIMServiceTemplate]) -> bool:
+    """A predicate: the template has caching settings or the condition CacheWarm."""
+    views = (obj.view_or_none for obj in objects_of(event))
+    return any(
+        view.spec.caching is not None or find_condition(view.status.conditions, CACHE_WARM) is not None
+        for view in views
+        if view is not None
+    )

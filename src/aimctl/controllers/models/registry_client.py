@@ -45,7 +45,7 @@ from aimctl.domain.images.manifest import (
 )
 from aimctl.domain.images.reference import DEFAULT_REGISTRY
 from aimctl.domain.images.registry_auth import Credentials, host_matches, parse_challenges
-from aimctl.runtime.kube.answers import parse_retry_after
+from aimctl.runtime.kube import parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -31,16 +31,14 @@ from aimctl.controllers.models.registry import MalformedMetadata, RegistryNotAll
 from aimctl.controllers.models.registry_addresses import AddressGuard, AddressRefusedError, GuardedResolver
 from aimctl.controllers.models.registry_client import MAX_RESPONSE_BYTES, Response
 from aimctl.domain.excerpts import printable
-from aimctl.runtime.kube import ConfigurationError
-from aimctl.runtime.kube.credentials.proxy import environment_proxy, proxy_login
-from aimctl.runtime.kube.http import AbruptResponse, hang_up
+from aimctl.runtime.kube import AbruptResponse, ConfigurationError, environment_proxy, hang_up, proxy_login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from yarl import URL
 
-    from aimctl.runtime.kube.credentials.addresses import Address
+    from aimctl.runtime.kube import Address
 
 __all__ = ["HttpExchange"]
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
-import msgspec
-
 from aimctl.api import kinds
 from aimctl.domain.conditions import Finding
 from aimctl.domain.hashing import digest
@@ -217,7 +215,7 @@ def _node_affinity(found: InferenceService | None) -> Any:
 
 def fingerprint(found: InferenceService) -> str:
     """A hash of everything in an InferenceService that a manifest can set, and of its UID."""
-    meta, spec = found.meta, msgspec.json.decode(found.raw).get("spec")
+    meta, spec = found.meta, found.body().get("spec")  # a frozen view cannot be encoded
     return digest([meta.uid, dict(meta.labels), dict(meta.annotations), spec])
 
 

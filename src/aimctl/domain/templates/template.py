@@ -14,8 +14,6 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-import msgspec
-
 from aimctl.api.v1alpha1 import AIMClusterServiceTemplate, AIMServiceTemplate, TemplateState
 from aimctl.domain.conditions import abridge
 from aimctl.domain.naming import LABEL_DERIVED
@@ -102,8 +100,8 @@ def source_count(count: int) -> str:
 
 
 def _text(template: Template, *path: str) -> str:
-    """A text in the JSON of a template; "" if there is none."""
-    value: Any = msgspec.json.decode(template.raw)
+    """A text in the body of a template that does not fit its type, and so has no view; "" if there is none."""
+    value: Any = template.body()
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, str) else ""

@@ -7,8 +7,9 @@ REST verbs. A :class:`Resource` describes a kind; the client returns each object
 from __future__ import annotations
 
 from aimctl.kubetypes import Object, ObjectKey, ObjectMeta, OwnerReference, Resource, freeze, is_newer
-from aimctl.runtime.kube.answers import ObjectList
+from aimctl.runtime.kube.answers import ObjectList, parse_retry_after
 from aimctl.runtime.kube.client import Client, ClientOptions
+from aimctl.runtime.kube.credentials.addresses import Address
 from aimctl.runtime.kube.credentials.connection import (
     CertificateSource,
     ConnectionInfo,
@@ -19,6 +20,7 @@ from aimctl.runtime.kube.credentials.connection import (
     load_connection,
 )
 from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
+from aimctl.runtime.kube.credentials.proxy import environment_proxy, proxy_login
 from aimctl.runtime.kube.errors import (
     AlreadyExists,
     ApiError,
@@ -42,12 +44,14 @@ from aimctl.runtime.kube.errors import (
     WatchLineTooLong,
     WriteRefused,
 )
-from aimctl.runtime.kube.http import HttpTransport, RequestObserver
+from aimctl.runtime.kube.http import AbruptResponse, HttpTransport, RequestObserver, hang_up
 from aimctl.runtime.kube.reader import Reader
 from aimctl.runtime.kube.transport import HttpRequest, HttpResponse, Transport
 from aimctl.runtime.kube.watch import WatchEvent, WatchStalled
 
 __all__ = [
+    "AbruptResponse",
+    "Address",
     "AlreadyExists",
     "ApiError",
     "BadRequest",
@@ -90,9 +94,13 @@ __all__ = [
     "WatchLineTooLong",
     "WatchStalled",
     "WriteRefused",
+    "environment_proxy",
     "freeze",
     "from_kubeconfig",
+    "hang_up",
     "in_cluster",
     "is_newer",
     "load_connection",
+    "parse_retry_after",
+    "proxy_login",
 ]

@@ -36,7 +36,12 @@ _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def environment_proxy(server: URL, environ: Mapping[str, str]) -> Address | None:
-    """The proxy for requests to ``server``, or None for a direct connection.
+    """The proxy for requests to ``server``, or None for a direct connection. Use it for other servers than the API
+    server as well, so that the same variables apply to all.
+
+    Args:
+        server: the URL of the request.
+        environ: the variables, usually ``os.environ``.
 
     Raises:
         ConfigurationError: the variable that applies does not contain the URL of an HTTP proxy. Names the variable.
