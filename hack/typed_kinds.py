@@ -10,6 +10,7 @@ Contract
 * Texts default to "", lists to (), mappings to an empty mapping, times to None. A number or boolean defaults to None if
   its absence has a meaning, and to 0 or False if the field is required or part of a status. A nested type defaults to
   an empty one if it is required, or named as in ALWAYS, and to None otherwise.
+* Types that exist in another module of `aimctl.kubetypes` with the same fields are taken from there (SHARED).
 * What the models do not know is in the tables below: which fields are int-or-string or bytes, and which texts have a
   meaning when they are absent.
 * `--check` writes nothing, and fails if a file would change.
@@ -61,6 +62,15 @@ TITLES = {
 }
 
 RENAMED = {"CoreV1Event": "CoreEvent", "CoreV1EventSeries": "CoreEventSeries"}
+SHARED = {
+    "V1Condition": "view",
+    "V1LocalObjectReference": "view",
+    "V1ObjectReference": "view",
+    "V1OwnerReference": "meta",
+    "V1EventSource": "machinery",
+    "EventsV1EventSeries": "machinery",
+}
+"""The modules of types that were written by hand."""
 SKIPPED = {
     ("V1ObjectMeta", "managedFields"): "the library removes it",
 }
@@ -217,9 +227,12 @@ def files() -> dict[str, str]:
                         used.setdefault(where[other], set()).add(shown(other))
         for other, names in sorted(used.items()):
             text += f"from aimctl.kubetypes.k8s.{other} import {', '.join(sorted(names))}\n"
+        for model in own:
+            if model in SHARED:
+                text += f"from aimctl.kubetypes.{SHARED[model]} import {shown(model)}\n"
         text += "from aimctl.kubetypes.view import EMPTY, View\n\n"
         text += f"__all__ = {sorted(shown(model) for model in own)!r}\n"
-        result[f"{module}.py"] = text + "".join(map(struct, own))
+        result[f"{module}.py"] = text + "".join(struct(model) for model in own if model not in SHARED)
     names = {
         module: sorted(shown(one) for one, place in where.items() if place == module) for module in TITLES
     }

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from aimctl.kubetypes.k8s.meta import Condition, LocalObjectReference, ObjectMeta, ObjectReference
+from aimctl.kubetypes.machinery import EventSeries, EventSource
 from aimctl.kubetypes.view import EMPTY, View
 
 __all__ = [
@@ -441,13 +442,6 @@ class CoreEventSeries(View, frozen=True, gc=False):
     last_observed_time: str | None = None
 
 
-class EventSource(View, frozen=True, gc=False):
-    """``EventSource`` of the Kubernetes API."""
-
-    component: str = ""
-    host: str = ""
-
-
 class CoreEvent(View, frozen=True, gc=False):
     """``CoreEvent`` of the Kubernetes API."""
 
@@ -466,13 +460,6 @@ class CoreEvent(View, frozen=True, gc=False):
     series: CoreEventSeries | None = None
     source: EventSource | None = None
     type: str = ""
-
-
-class EventSeries(View, frozen=True, gc=False):
-    """``EventSeries`` of the Kubernetes API."""
-
-    count: int = 0
-    last_observed_time: str | None = None
 
 
 class Event(View, frozen=True, gc=False):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aimctl.kubetypes.view import EMPTY, View
+from aimctl.kubetypes.meta import OwnerReference
+from aimctl.kubetypes.view import EMPTY, Condition, LocalObjectReference, ObjectReference, View
 
 __all__ = [
     "Condition",
@@ -19,17 +20,6 @@ __all__ = [
     "OwnerReference",
     "TypedLocalObjectReference",
 ]
-
-
-class OwnerReference(View, frozen=True, gc=False):
-    """``OwnerReference`` of the Kubernetes API."""
-
-    api_version: str = ""
-    kind: str = ""
-    name: str = ""
-    uid: str = ""
-    block_owner_deletion: bool | None = None
-    controller: bool | None = None
 
 
 class ObjectMeta(View, frozen=True, gc=False):
@@ -64,35 +54,6 @@ class LabelSelector(View, frozen=True, gc=False):
 
     match_expressions: tuple[LabelSelectorRequirement, ...] = ()
     match_labels: Mapping[str, str] = EMPTY
-
-
-class Condition(View, frozen=True, gc=False):
-    """``Condition`` of the Kubernetes API."""
-
-    last_transition_time: str | None = None
-    message: str = ""
-    reason: str = ""
-    status: str = ""
-    type: str = ""
-    observed_generation: int | None = None
-
-
-class LocalObjectReference(View, frozen=True, gc=False):
-    """``LocalObjectReference`` of the Kubernetes API."""
-
-    name: str = ""
-
-
-class ObjectReference(View, frozen=True, gc=False):
-    """``ObjectReference`` of the Kubernetes API."""
-
-    api_version: str = ""
-    field_path: str = ""
-    kind: str = ""
-    name: str = ""
-    namespace: str = ""
-    resource_version: str = ""
-    uid: str = ""
 
 
 class TypedLocalObjectReference(View, frozen=True, gc=False):
