@@ -21,7 +21,6 @@ __all__ = [
     "AMD_DEVICE_IDS",
     "AMD_RESOURCE",
     "Recognised",
-    "models_of",
     "normalise",
     "partition_of",
     "recognise",
@@ -138,11 +137,6 @@ def _labels(labels: Mapping[str, str]) -> Iterator[Recognised]:
                         int(value) if value.isascii() and value.isdigit() and len(value) < _DIGITS else None
                     )
                     yield Recognised(model(key[len(prefix) + 1 :]), key, value, number)
-
-
-def models_of(labels: Mapping[str, str]) -> frozenset[str]:
-    """The normalised GPU models of a node, see :func:`recognise`."""
-    return frozenset(item.model for item in recognise(labels))
 
 
 def resource_name(model: str) -> str:

@@ -22,7 +22,7 @@ from aimctl.generation.documents import to_yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Values", "values_rows", "values_schema", "values_table", "values_yaml"]
+__all__ = ["Values", "values_schema", "values_yaml"]
 
 _DEPLOYMENT = deployment("default", DEFAULT_IMAGE)["spec"]
 _POD = _DEPLOYMENT["template"]["spec"]
@@ -177,30 +177,6 @@ class Values(_Group):
     network_policy: NetworkPolicy = NetworkPolicy()
     prometheus: Prometheus = Prometheus()
     grafana: Grafana = Grafana()
-
-
-def values_rows() -> Iterator[tuple[str, Any, str]]:
-    """Yield each value as path, default and description."""
-    yield from _rows(Values(), "")
-
-
-def _rows(group: _Group, prefix: str) -> Iterator[tuple[str, Any, str]]:
-    for name, field in type(group).model_fields.items():
-        path = f"{prefix}{field.alias}"
-        value = getattr(group, name)
-        if isinstance(value, _Group):
-            yield from _rows(value, f"{path}.")
-        else:
-            default = list(value) if isinstance(value, tuple) else value
-            yield path, default, " ".join((field.description or "").split())
-
-
-def values_table() -> str:
-    """Return the rows of the table in ``docs/installing.md``."""
-    return "\n".join(
-        f"| `{path}` | `{json.dumps(default)}` | {description.removesuffix('.')} |"
-        for path, default, description in values_rows()
-    )
 
 
 def values_yaml() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import typer
 from aimctl.cli.app import app
 from aimctl.cli.commands.manifests import Part
 from aimctl.installation.kustomize import DEFAULT_FOLDERS
-from aimctl.installation.values import values_table
+from support.chart_values import values_rows
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
@@ -23,7 +24,11 @@ def rows(head: str) -> str:
 
 
 def test_the_table_of_values_is_that_of_the_chart() -> None:
-    assert rows("| value | default | meaning |") == values_table()
+    table = "\n".join(
+        f"| `{path}` | `{json.dumps(default)}` | {description.removesuffix('.')} |"
+        for path, default, description in values_rows()
+    )
+    assert rows("| value | default | meaning |") == table
 
 
 def test_every_folder_of_the_kustomize_tree_is_described() -> None:

@@ -29,7 +29,6 @@ from aimctl.domain.caching.download_log import (
     parse_progress,
     parse_reason,
     parse_verified,
-    progress_line,
 )
 from aimctl.domain.jobs.outcome import Cause, Failed
 from aimctl.downloader import program
@@ -44,6 +43,11 @@ LABELS = {"org/team": "a", "app.kubernetes.io/managed-by": "x"}
 DNS_LABEL = re.compile("[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 NAMES = st.from_regex(r"\A[a-z0-9]([-a-z0-9.]{0,60}[a-z0-9])?\Z")
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
+
+
+def progress_line(downloaded_bytes: int) -> bytes:
+    """The line with which a download reports this number of bytes."""
+    return b'{"aimctl":"progress","bytes":%d}\n' % downloaded_bytes
 
 
 def cache(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.domain.gpus import AMD_DEVICE_IDS, models_of, normalise, resource_name
+from aimctl.domain.gpus import AMD_DEVICE_IDS, normalise, recognise, resource_name
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_normalising_is_idempotent(text: str) -> None:
     ],
 )
 def test_node_labels_give_the_models_that_the_node_offers(labels: dict[str, str], models: set[str]) -> None:
-    assert models_of(labels) == models
+    assert {item.model for item in recognise(labels)} == models
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,9 @@ KEYS = st.sampled_from(
 
 @given(st.dictionaries(KEYS, st.text(max_size=20)))
 def test_all_labels_give_normalised_models(labels: dict[str, str]) -> None:
-    assert {normalise(model) for model in models_of(labels)} == models_of(labels)
-    assert "" not in models_of(labels)
+    models = {item.model for item in recognise(labels)}
+    assert {normalise(model) for model in models} == models
+    assert "" not in models
 
 
 @pytest.mark.parametrize(

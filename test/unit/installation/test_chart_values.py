@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from aimctl.cli.app import app
 from aimctl.installation.chart import chart
-from aimctl.installation.values import Values, values_rows, values_schema, values_yaml
+from aimctl.installation.values import Values, values_schema, values_yaml
+from support.chart_values import values_rows
 
 MANAGER = typer.main.get_command(app).commands["manager"]  # type: ignore[attr-defined] # a group of commands
 

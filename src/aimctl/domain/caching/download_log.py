@@ -30,7 +30,6 @@ __all__ = [
     "parse_progress",
     "parse_reason",
     "parse_verified",
-    "progress_line",
     "running_since",
     "termination_message",
     "verified_bytes",
@@ -47,11 +46,6 @@ PROGRESS_TAIL_BYTES = 16 * 1024
 """How much of a log is read to find the last progress line."""
 
 _LONGEST_REPORT = 256
-
-
-def progress_line(downloaded_bytes: int) -> bytes:
-    """The line that reports this number of bytes."""
-    return b'{"aimctl":"progress","bytes":%d}\n' % downloaded_bytes
 
 
 def parse_progress(log: bytes) -> int | None:

@@ -91,10 +91,6 @@ class FieldSelector:
                 return False
         return True
 
-    def required_value(self, path: str) -> str | None:
-        """The value that a term requires for the field, or None."""
-        return next((value for own, value, equal in self.terms if own == path and equal), None)
-
 
 @final
 @dataclass(frozen=True, slots=True)
