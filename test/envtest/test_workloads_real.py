@@ -1,4 +1,4 @@
-"""The workload cases against the real controllers, whose behaviour the embedded ones have to match."""
+"""The cases of workloads and Services against the real controllers, whose behaviour the embedded ones have to match."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
 from aimctl.runtime.kube.http import HttpTransport
 from support.adminapi import eventually
+from support.service_cases import SERVICE_CASES
 from support.workload_cases import WORKLOAD_CASES, RunningImages
 
 if TYPE_CHECKING:
@@ -69,6 +70,6 @@ async def _are_schedulable(client: Client) -> bool:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("case", WORKLOAD_CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", [*WORKLOAD_CASES, *SERVICE_CASES], ids=lambda case: case.__name__)
 async def test_workload_case_on_the_real_controllers(case: Any, nodes: Client, namespace: str) -> None:
     await case(_World(nodes, namespace))

@@ -78,6 +78,7 @@ _CONTROLLERS = (
     "deployment-controller",
     "replicaset-controller",
     "statefulset-controller",
+    "endpointslice-controller",
 )
 
 

@@ -1,4 +1,4 @@
-"""Deployments, ReplicaSets, StatefulSets, DaemonSets and CronJobs on the embedded cluster, in virtual time."""
+"""Workloads and the EndpointSlices of Services on the embedded cluster, in virtual time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from aimctl.devcluster import DevCluster
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.service_cases import SERVICE_CASES
 from support.workload_cases import (
     WORKLOAD_CASES,
     RunningImages,
@@ -50,13 +51,17 @@ QUICK = (
     a_daemon_set_has_a_pod_on_each_node,
     a_cron_job_starts_the_latest_missed_time,
     an_indexed_job_ends_with_some_failed_indexes,
+    *SERVICE_CASES,
 )
 """The cases that run by default, one for each controller. The others are proofs."""
 
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, marks=() if case in QUICK else pytest.mark.proof) for case in WORKLOAD_CASES],
+    [
+        pytest.param(case, marks=() if case in QUICK else pytest.mark.proof)
+        for case in (*WORKLOAD_CASES, *SERVICE_CASES)
+    ],
     ids=lambda case: case.__name__,
 )
 def test_workload_case_on_the_embedded_cluster(case: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which controller belongs to which kind of workload. Its module is imported when the controller is made."""
+"""Which controller belongs to which kind of workload or Service. Its module is imported when the controller is made."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def workload_controllers(
         ("apps", "statefulsets"): of(_stateful_sets, "statefulset-controller"),
         ("apps", "daemonsets"): of(_daemon_sets, "daemonset-controller"),
         ("batch", "cronjobs"): of(_cron_jobs, "cronjob-controller"),
+        ("", "services"): of(_endpoint_slices, "endpointslice-controller"),
     }
 
 
@@ -70,3 +71,9 @@ def _cron_jobs() -> _Maker:
     from aimctl.devcluster.controllers.batch.cron_jobs import CronJobController
 
     return CronJobController
+
+
+def _endpoint_slices() -> _Maker:
+    from aimctl.devcluster.controllers.services.endpoint_slices import EndpointSliceController
+
+    return EndpointSliceController
