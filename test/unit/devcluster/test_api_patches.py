@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.apiserver.apply.patches import (
-    PatchError,
-    PatchTestFailed,
-    json_patch,
-    merge_patch,
-    strategic_merge_patch,
-)
+from aimctl.devcluster.apiserver.apply.json_patches import PatchError, PatchTestFailed, json_patch
+from aimctl.devcluster.apiserver.apply.patches import merge_patch, strategic_merge_patch
 
 
 @pytest.mark.parametrize(  # the examples of RFC 7386, appendix A

@@ -441,9 +441,9 @@ async def test_a_dry_run_does_not_store() -> None:
 async def test_the_body_may_be_json_or_yaml() -> None:
     api = Api()
     await api.ok(
-        "POST", CONFIG_MAPS, b"metadata: {name: y}\ndata: {a: '2026-01-01'}\n", media="application/yaml"
+        "POST", CONFIG_MAPS, b"metadata: {name: yaml}\ndata: {a: '2026-01-01'}\n", media="application/yaml"
     )
-    assert (await api.ok("GET", f"{CONFIG_MAPS}/y"))["data"] == {"a": "2026-01-01"}
+    assert (await api.ok("GET", f"{CONFIG_MAPS}/yaml"))["data"] == {"a": "2026-01-01"}
     answer = await api("POST", CONFIG_MAPS, b"name=x", media="application/x-www-form-urlencoded")
     assert (answer.status, answer.body["reason"]) == (415, "UnsupportedMediaType")
     assert (await api("POST", CONFIG_MAPS, b"{")).status == 400

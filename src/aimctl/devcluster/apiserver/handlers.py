@@ -6,11 +6,10 @@ Contract: query and body are parsed to options and objects, the verb is called, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, final
 
-from aimctl.devcluster.apiserver.apply.patches import merge_patch
 from aimctl.devcluster.apiserver.schema.errors import FieldError, go_quote
 from aimctl.devcluster.apiserver.verbs.deletion import parse_delete_options
 from aimctl.devcluster.apiserver.verbs.options import (
@@ -21,7 +20,15 @@ from aimctl.devcluster.apiserver.verbs.options import (
     TOKEN_REQUEST,
     decoded_as,
 )
-from aimctl.devcluster.apiserver.verbs.patching import APPLY, decode_patch, manager_required
+from aimctl.devcluster.apiserver.verbs.patching import (
+    APPLY,
+    JSON_PATCH,
+    MERGE_PATCH,
+    STRATEGIC_PATCH,
+    apply_patch,
+    decode_patch,
+    manager_required,
+)
 from aimctl.devcluster.apiserver.verbs.reads import list_page, parse_list_options, parse_version, read_one
 from aimctl.devcluster.apiserver.verbs.requests import decode_body, duplicate_fields
 from aimctl.devcluster.apiserver.verbs.subresources import missing_subresource, scale_of
@@ -57,6 +64,10 @@ _TEXT = {"Content-Type": "text/plain"}
 _VALIDATIONS = ("Ignore", "Strict", "Warn")
 _INCLUDES = ("", "None", "Metadata", "Object")
 _MAX_MANAGER = 128
+_CHILDREN_KEPT = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set"
+    " propagationPolicy=Orphan to suppress this warning"
+)
 _CREATED = json_response(
     201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 )
@@ -106,6 +117,20 @@ class Handlers:
     ) -> ApiResponse:
         """Handle a request. With ``stale``, reads return the state at that resourceVersion. Raises StatusError."""
         call = _Call(request, kind, info, query, stale)
+        if not kind.deprecated_warning:
+            return self._answer(call)
+        warning = f"299 - {_quoted(kind.deprecated_warning)}"
+        try:
+            response = self._answer(call)
+        except statuses.StatusError as error:
+            error.headers["Warning"] = warning
+            raise
+        others = response.headers.get("Warning")
+        texts = warning if others is None else f"{warning}, {others}"
+        return replace(response, headers={**response.headers, "Warning": texts})
+
+    def _answer(self, call: _Call) -> ApiResponse:
+        kind, info = call.kind, call.info
         if info.subresource and info.subresource != "status":
             return self._subresource(call)
         if info.subresource == "status" and not kind.status_subresource:
@@ -123,12 +148,14 @@ class Handlers:
         # The real server ignores the parameter "watch" in the URL of one object.
         handler = self._get if info.verb == "watch" and info.name else verbs.get(info.verb)
         needs_namespace = kind.resource.namespaced and not call.namespace
+        if needs_namespace and info.name:
+            raise statuses.path_not_found()
         if (
             handler is None
             or info.verb not in kind.verbs
             or (info.verb == "create" and info.name)
             or (info.verb in ("update", "patch") and not info.name)
-            or (needs_namespace and info.verb not in ("list", "watch", "deletecollection"))
+            or (needs_namespace and info.verb not in ("list", "watch"))
             or (info.subresource and info.verb not in ("get", "update", "patch"))
         ):
             raise statuses.method_not_allowed()
@@ -284,14 +311,17 @@ class Handlers:
         self._admit_deletion(call, [record], options)
         converted = self.conversions.record(kind, record)
         deleted = self.deletion.delete(kind, collection, record, options)
+        preserved = kind.storage_key == "jobs.batch" and not options.propagation
+        headers = {"Warning": f"299 - {_quoted(_CHILDREN_KEPT)}"} if preserved else {}
         if deleted.gone and not kind.rules.returns_deleted:
-            return json_response(200, statuses.success(kind.resource, call.info.name, uid))
+            done = json_response(200, statuses.success(kind.resource, call.info.name, uid))
+            return replace(done, headers={**done.headers, **headers})
         form = self._form(call)
         obj = deleted.object
         if converted is not record:
             obj = {**converted.object(), "metadata": obj["metadata"]}
         body = self._renderer(call, form=form).document(obj)
-        return ApiResponse(200, {"Content-Type": form.content_type}, body)
+        return ApiResponse(200, {"Content-Type": form.content_type, **headers}, body)
 
     def _admit_deletion(self, call: _Call, records: Iterable[Record], options: DeleteOptions) -> None:
         """Send the deletion of all objects to the webhooks, before the first one is deleted."""
@@ -372,12 +402,12 @@ class Handlers:
         return self._scale(call, decode_body(call.request))
 
     def _patch_scale(self, call: _Call) -> ApiResponse:
-        patch = decode_patch(call.request.body or b"{}")
         media = media_type(header(call.request.headers, "Content-Type"))
-        if media not in ("application/merge-patch+json", "application/strategic-merge-patch+json"):
-            raise statuses.unsupported_media_type(("application/merge-patch+json",))
+        if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
+            raise statuses.unsupported_media_type((JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH))
+        patch = decode_patch(call.request.body or b"{}", media)
         present = scale_of(call.kind, self.writer.stored_form(call.kind, self._record(call)))
-        return self._scale(call, merge_patch(present, patch))
+        return self._scale(call, apply_patch(present, patch, media))
 
     def _scale(self, call: _Call, body: dict[str, Any]) -> ApiResponse:
         options = self._options(call, "UpdateOptions")

@@ -292,6 +292,8 @@ class ApiServer:
         return self._handlers.answer(request, kind, info, query, version)
 
     def _document(self, request: HttpRequest, query: Query) -> ApiResponse:
+        if request.method != "GET" and self._is_discovery(request.path, query):
+            raise statuses.method_not_allowed()
         if request.method not in ("GET", "HEAD"):
             return _NO_PATH
         keys = self._issuer.document(request.path)
@@ -313,6 +315,10 @@ class ApiServer:
         if found is None:
             return _NO_PATH
         return ApiResponse(200, {"Content-Type": found.content_type}, found.body)
+
+    def _is_discovery(self, path: str, query: Query) -> bool:
+        """Whether the path is a discovery document, which allows GET only."""
+        return path.startswith("/api") and self._documents.get(path, query, "") is not None
 
     def _review(self, request: HttpRequest, kind: ServedKind, info: RequestInfo) -> ApiResponse:
         if info.verb != "create":

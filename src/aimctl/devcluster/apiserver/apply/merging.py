@@ -9,7 +9,7 @@ Invariants: no function changes its arguments; ``merge(a, a) == a``; ``compare(a
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "MergeError", "compare", "fields_of", "merge", "remove", "with_named_parents"]
 
 
+_WHOLE = replace(OPEN, map_type="atomic")
 _FORMS: Mapping[str, tuple[Any, str]] = MappingProxyType(
     {
         "string": (str, "string"),
@@ -98,6 +99,9 @@ def _element(node: Node, index: int, item: Any, path: str) -> str:
             keys[key] = item[key]
         elif child is not None and child.has_default:
             keys[key] = child.default
+        elif child is not None and node.items is not None and node.items.go_type:
+            # The required fields of built-in kinds have the zero values of Go.
+            keys[key] = "" if child.type == "string" else 0
         else:
             raise MergeError(
                 f"{path}: element {index}: "
@@ -113,6 +117,14 @@ def _indexed(node: Node, items: Any, path: str) -> dict[str, Any]:
     for index, item in enumerate(items or ()):
         found.setdefault(_element(node, index, item, path), item)
     return found
+
+
+def _repeated(node: Node, items: Any, found: Mapping[str, Any]) -> set[str]:
+    """The identities that several items have. Of these, the fields have no owners of their own."""
+    if items is None or len(items) == len(found):
+        return set()
+    identities = [_element(node, index, item, "") for index, item in enumerate(items)]
+    return {each for each in found if identities.count(each) > 1}
 
 
 def _item_node(node: Node) -> Node:
@@ -158,7 +170,7 @@ def _collect(value: Any, node: Node, path: Path, found: set[Path], text: str, *,
                 raise MergeError(f"{text}: duplicate entries for key {path_text((element,))}")
             seen.add(element)
             below = (*path, element)
-            _collect(item, _item_node(node), below, found, f"{text}[{index}]", strict=strict)
+            _collect(item, _item_node(node), below, found, text + path_text((element,)), strict=strict)
             found.add(below)
     elif path:
         if strict:
@@ -302,9 +314,11 @@ def _compare(old: Any, new: Any, node: Node, path: Path, out: tuple[set[Path], s
             _compare(left, right, _below(node, key) or OPEN, (*path, field_element(key)), out)
         return
     first, second = _indexed(node, before, ""), _indexed(node, after, "")
+    repeated = _repeated(node, before, first) | _repeated(node, after, second)
     for identity in {**first, **second}:
         left, right = first.get(identity, UNSET), second.get(identity, UNSET)
-        _compare(left, right, _item_node(node), (*path, identity), out)
+        below = _WHOLE if identity in repeated else _item_node(node)
+        _compare(left, right, below, (*path, identity), out)
 
 
 def _add_all(value: Any, node: Node, path: Path, found: set[Path]) -> None:
@@ -317,8 +331,10 @@ def _add_all(value: Any, node: Node, path: Path, found: set[Path]) -> None:
         for key, item in value.items():
             _add_all(item, _below(node, key) or OPEN, (*path, field_element(key)), found)
     else:
-        below = _item_node(node)
-        for identity, item in _indexed(node, value, "").items():
+        items = _indexed(node, value, "")
+        repeated = _repeated(node, value, items)
+        for identity, item in items.items():
+            below = _WHOLE if identity in repeated else _item_node(node)
             _add_all(item, below, (*path, identity), found)
 
 

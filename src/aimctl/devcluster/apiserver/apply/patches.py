@@ -1,4 +1,4 @@
-"""JSON merge patch (RFC 7386), JSON patch (RFC 6902) and strategic merge patch.
+"""JSON merge patch (RFC 7386) and strategic merge patch.
 
 Contract: each function returns a new object, which may share parts with its arguments, and does not change them.
 
@@ -8,16 +8,15 @@ A strategic merge identifies the elements of a list by a key. The keys of the bu
 
 from __future__ import annotations
 
-import re
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from aimctl.devcluster.apiserver.apply.json_patches import PatchError
 from aimctl.devcluster.apiserver.schema.walk import copied
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-__all__ = ["PatchError", "PatchTestFailed", "json_patch", "merge_patch", "strategic_merge_patch"]
+__all__ = ["merge_patch", "strategic_merge_patch"]
 
 _PRIMITIVES = ""
 _KEYS: dict[tuple[str, str], str] = {
@@ -45,19 +44,10 @@ _KEYS: dict[tuple[str, str], str] = {
     ("status", "podIPs"): "ip",
     ("spec", "podCIDRs"): _PRIMITIVES,
 }
-_NEGATIVE = re.compile(r"-[1-9]\d*")
 _PATCH = "$patch"
 _ORDER = "$setElementOrder/"
 _DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
 _RETAIN = "$retainKeys"
-
-
-class PatchError(ValueError):
-    """The patch is invalid."""
-
-
-class PatchTestFailed(PatchError):  # noqa: N818 - the term of RFC 6902
-    """A JSON patch cannot be applied to this object: a test fails or a path does not exist."""
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -71,65 +61,6 @@ def merge_patch(target: Any, patch: Any) -> Any:
         else:
             merged[name] = merge_patch(merged.get(name), value)
     return merged
-
-
-def json_patch(target: Mapping[str, Any], patch: Sequence[Any]) -> dict[str, Any]:
-    """Apply a JSON patch.
-
-    As on the real server, ``replace`` adds a key that an object does not have, an operation without a value has the
-    value null, and ``remove`` counts negative indexes from the end of a list.
-
-    Raises:
-        PatchError: an operation is invalid.
-        PatchTestFailed: an operation cannot be applied to the object.
-    """
-    import jsonpatch
-    import jsonpointer
-
-    class Replace(jsonpatch.ReplaceOperation):
-        def apply(self, obj: Any) -> Any:
-            place, key = self.pointer.to_last(obj)
-            if isinstance(place, dict) and key is not None:
-                place[key] = self.operation["value"]
-                return obj
-            return super().apply(obj)
-
-    class Test(jsonpatch.TestOperation):
-        def apply(self, obj: Any) -> Any:
-            place, key = self.pointer.to_last(obj)
-            absent = isinstance(place, dict) and key is not None and key not in place
-            return obj if absent and self.operation["value"] is None else super().apply(obj)
-
-    class Remove(jsonpatch.RemoveOperation):
-        def apply(self, obj: Any) -> Any:
-            *above, last = self.pointer.parts or [""]
-            place = jsonpointer.JsonPointer.from_parts(above).resolve(obj, None)
-            if isinstance(place, list) and _NEGATIVE.fullmatch(last) and int(last) >= -len(place):
-                del place[int(last)]
-                return obj
-            return super().apply(obj)
-
-    class Patch(jsonpatch.JsonPatch):
-        operations = MappingProxyType(
-            {**jsonpatch.JsonPatch.operations, "remove": Remove, "replace": Replace, "test": Test}
-        )
-
-    try:
-        patched = Patch([_with_value(each) for each in patch]).apply(target)
-    except jsonpatch.JsonPatchTestFailed as error:
-        raise PatchTestFailed(f"testing value failed: {error}") from error
-    except (jsonpatch.JsonPatchConflict, jsonpointer.JsonPointerException) as error:
-        raise PatchTestFailed(str(error)) from error
-    except (jsonpatch.InvalidJsonPatch, TypeError, AttributeError, KeyError) as error:
-        raise PatchError(str(error)) from error
-    if not isinstance(patched, dict):
-        raise PatchTestFailed("the patch leaves no object")
-    return patched
-
-
-def _with_value(operation: Any) -> Any:
-    needed = isinstance(operation, dict) and operation.get("op") in ("add", "replace", "test")
-    return {"value": None, **operation} if needed else operation
 
 
 def strategic_merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -221,7 +221,6 @@ def _apply(request: _Request, *, force: bool) -> dict[str, Any]:
     managers = decode_managers(live)
     if live is not None and not managers:
         managers = _managers_before_first_apply(base, root, request.api_version, request.now)
-    former = dict(managers)
     try:
         claimed = without_subtrees(fields_of(wanted, root, strict=not request.schema.is_open), ignored)
         merged = merge(base or UNSET, wanted, root)
@@ -234,10 +233,8 @@ def _apply(request: _Request, *, force: bool) -> dict[str, Any]:
     except MergeError as error:
         raise ApplyError(_untyped(applied, error), code=500) from error
     _settle(managers, me, difference, force=force)
-    fields = {identity: (entry.fields, entry.api_version) for identity, entry in managers.items()}
-    before = {identity: (entry.fields, entry.api_version) for identity, entry in former.items()}
     changed = not difference.same
-    if (changed or fields != before) and me in managers:
+    if changed and me in managers:
         managers[me] = replace(managers[me], time=request.now)
     return with_managers(merged if changed else base, managers)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import msgspec
 
+from aimctl.devcluster.apiserver.objects.empties import EMPTIES
 from aimctl.devcluster.apiserver.objects.kinds import ALL_VERBS
 from aimctl.devcluster.apiserver.schema.meta import OBJECT_META_SOURCE
 
@@ -340,12 +341,13 @@ def empty_object(definition: str) -> Mapping[str, Any]:
     """An object of a definition as it is in the server's memory before any field is set."""
     source = _generated().get(definition) or {}
     properties = source.get("properties") or {}
-    return {
+    zero = {
         name: dict(empty_object(properties[name]["$ref"].rpartition("/")[2]))
         if "$ref" in properties[name]
         else value
         for name, value in (source.get("zero") or {}).items()
     }
+    return {**zero, **EMPTIES.get(".".join(definition.split(".")[-3:]), {})}
 
 
 # -- structures in objects

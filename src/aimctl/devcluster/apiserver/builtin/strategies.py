@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.crd_rules import check_definition
 from aimctl.devcluster.apiserver.builtin.crds import prepare_definition
-from aimctl.devcluster.apiserver.builtin.fields import forbidden, value_at
+from aimctl.devcluster.apiserver.builtin.fields import forbidden, invalid, value_at
 from aimctl.devcluster.apiserver.builtin.rules.data import check_config_map, check_secret
 from aimctl.devcluster.apiserver.builtin.rules.objects import (
     check_event,
     check_new_event,
+    check_role,
     check_role_binding,
     check_stateful_set,
+    check_workload,
     fixed,
 )
 from aimctl.devcluster.apiserver.builtin.workloads import (
@@ -44,6 +46,9 @@ __all__ = ["CLAIM_FINALIZER", "strategy_for"]
 Obj = dict[str, Any]
 
 _FIRST_NODE_PORT, _NODE_PORTS = 30000, 2768
+_ADDRESS_FIELDS = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
+"""Fields that a Service loses when it becomes an external name."""
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 """The finalizer of every claim, which the claim protection controller removes."""
 
@@ -117,6 +122,12 @@ def _check_claim(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[
 def _prepare_service(new: Obj, old: Mapping[str, Any] | None) -> None:
     spec = new.setdefault("spec", {})
     third, fourth, *rest = hashlib.sha256(new["metadata"]["uid"].encode()).digest()
+    if spec["type"] == "ExternalName" and (old or {}).get("spec", {}).get("type") not in (
+        None,
+        "ExternalName",
+    ):
+        for name in _ADDRESS_FIELDS:
+            spec.pop(name, None)
     if spec["type"] != "ExternalName":
         headless = spec.get("clusterIP") == "None" and not spec.get("selector")
         spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if headless else ["IPv4"])
@@ -129,13 +140,36 @@ def _prepare_service(new: Obj, old: Mapping[str, Any] | None) -> None:
             port.setdefault("nodePort", kept or _FIRST_NODE_PORT + number % _NODE_PORTS)
     if old is None:
         new["status"] = {"loadBalancer": {}}
-        if spec["type"] != "ExternalName" and not spec.get("clusterIP"):
-            spec["clusterIP"] = f"10.96.{third}.{fourth}"
-        if spec.get("clusterIP"):
-            spec["clusterIPs"] = [spec["clusterIP"]]
-    elif "clusterIP" not in spec and "clusterIP" in (old.get("spec") or {}):
-        spec["clusterIP"] = old["spec"]["clusterIP"]
-        spec["clusterIPs"] = old["spec"].get("clusterIPs", [spec["clusterIP"]])
+    if spec["type"] != "ExternalName" and not spec.get("clusterIP"):
+        spec["clusterIP"] = _address(old) or f"10.96.{third}.{fourth}"
+    if spec.get("clusterIP"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+
+
+def _address(service: Mapping[str, Any] | None) -> str:
+    """The address that a Service keeps, or ""."""
+    spec = (service or {}).get("spec") or {}
+    return "" if spec.get("type") == "ExternalName" else str(spec.get("clusterIP") or "")
+
+
+def _check_service(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    before = _address(old)
+    if not before or new["spec"].get("type") == "ExternalName" or _address(new) == before:
+        return []
+    return [invalid("spec.clusterIPs[0]", [_address(new)], "may not change once set")]
+
+
+# -- DaemonSets
+
+
+def _settle_daemon_set(new: Obj, old: Mapping[str, Any] | None) -> None:
+    """Count the changes of the template in the annotation that takes the place of an earlier field."""
+    number = 1
+    if old is not None:
+        number = int((old["metadata"].get("annotations") or {}).get(_TEMPLATE_GENERATION) or 1)
+        number += new["spec"].get("template") != old["spec"].get("template")
+    annotations = new["metadata"].get("annotations") or {}
+    new["metadata"]["annotations"] = {**annotations, _TEMPLATE_GENERATION: str(number)}
 
 
 # -- events: one collection, two groups
@@ -164,6 +198,9 @@ def _event_out(obj: Obj) -> Obj:
     for new, stored in _EVENT_NAMES:
         if stored in obj:
             obj[new] = obj.pop(stored)
+    for name in ("reportingController", "reportingInstance"):
+        if not obj.get(name):
+            obj.pop(name, None)
     obj["apiVersion"] = "events.k8s.io/v1"
     return obj
 
@@ -218,12 +255,10 @@ _EVENT_FIELDS = (
 
 
 _builtin = partial(Strategy, name_rule="subdomain", generation=False, unconditional_update=True)
-_PATH = _builtin(name_rule="path")
 _WITH_GENERATION = (
-    *(("", "replicationcontrollers"), ("", "podtemplates"), ("batch", "cronjobs")),
     *(("apps", plural) for plural in ("deployments", "statefulsets", "daemonsets")),
     *(("networking.k8s.io", plural) for plural in ("ingresses", "ingressclasses", "networkpolicies")),
-    *(("policy", "poddisruptionbudgets"), ("discovery.k8s.io", "endpointslices")),
+    ("discovery.k8s.io", "endpointslices"),
     ("scheduling.k8s.io", "priorityclasses"),
     *(
         ("admissionregistration.k8s.io", plural)
@@ -264,7 +299,9 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("", "services"): _builtin(
         name_rule="label",
         returns_deleted=True,
+        create_on_update=True,
         prepare=_prepare_service,
+        check=_check_service,
         field_paths=("spec.clusterIP", "spec.type"),
     ),
     ("", "persistentvolumeclaims"): _builtin(
@@ -285,15 +322,20 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
         check=check_job,
         field_paths=("status.successful",),
     ),
-    ("apps", "replicasets"): _builtin(
-        generation=True, check=fixed("spec", "selector"), field_paths=("status.replicas",)
-    ),
+    ("apps", "replicasets"): _builtin(generation=True, check=check_workload, warn=pod_warnings),
     **{key: _builtin(generation=True) for key in _WITH_GENERATION},
+    ("", "replicationcontrollers"): _builtin(generation=True, orphans=True, field_paths=("status.replicas",)),
+    ("", "podtemplates"): _builtin(generation=True, returns_deleted=True),
+    ("", "resourcequotas"): _builtin(returns_deleted=True, check=fixed("spec", "scopes")),
+    ("policy", "poddisruptionbudgets"): _builtin(generation=True, unconditional_update=False),
     ("apps", "deployments"): _builtin(
-        generation=True, check=fixed("spec", "selector"), desires_annotations=True
+        generation=True, check=check_workload, warn=pod_warnings, desires_annotations=True
     ),
-    ("apps", "daemonsets"): _builtin(generation=True, check=fixed("spec", "selector")),
-    ("apps", "statefulsets"): _builtin(generation=True, check=check_stateful_set),
+    ("apps", "daemonsets"): _builtin(
+        generation=True, settle=_settle_daemon_set, check=fixed("spec", "selector"), warn=pod_warnings
+    ),
+    ("apps", "statefulsets"): _builtin(generation=True, check=check_stateful_set, warn=pod_warnings),
+    ("batch", "cronjobs"): _builtin(generation=True, warn=pod_warnings),
     ("storage.k8s.io", "storageclasses"): _builtin(check=fixed("provisioner")),
     ("certificates.k8s.io", "certificatesigningrequests"): _builtin(field_paths=("spec.signerName",)),
     ("autoscaling/v1", "horizontalpodautoscalers"): _builtin(convert_in=_scaler_in, convert_out=_scaler_out),
@@ -301,7 +343,10 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("apiextensions.k8s.io", "customresourcedefinitions"): _builtin(
         generation=True, unconditional_update=False, prepare=prepare_definition, check=check_definition
     ),
-    **{("rbac.authorization.k8s.io", plural): _PATH for plural in ("roles", "clusterroles")},
+    **{
+        ("rbac.authorization.k8s.io", plural): _builtin(name_rule="path", check=check_role)
+        for plural in ("roles", "clusterroles")
+    },
     **{
         ("rbac.authorization.k8s.io", plural): _builtin(name_rule="path", check=check_role_binding)
         for plural in ("rolebindings", "clusterrolebindings")

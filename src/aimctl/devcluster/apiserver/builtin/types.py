@@ -25,6 +25,7 @@ from aimctl.devcluster.apiserver.builtin.entries import (
     definitions,
     empty_object,
 )
+from aimctl.devcluster.apiserver.objects.empties import EMPTIES
 from aimctl.devcluster.apiserver.objects.kinds import Scale, ServedKind
 from aimctl.devcluster.apiserver.schema import OPEN, RAW, UNSET, Node, Schema
 from aimctl.devcluster.apiserver.schema.meta import object_meta, with_object_meta
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["OBJECT_META", "BuiltinType", "builtin_kinds", "builtin_type", "definitions"]
 
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+_ENDPOINTS_DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _ENFORCED = frozenset(
     {
@@ -97,6 +99,7 @@ def _serve(entry: Entry, nodes: _Nodes) -> ServedKind:
         scale=Scale(".spec.replicas", ".status.replicas", ".spec.selector") if entry.scalable else None,
         storage_key=entry.storage_key,
         storage_version=entry.storage_version,
+        deprecated_warning=_ENDPOINTS_DEPRECATED if entry.plural == "endpoints" else "",
     )
 
 
@@ -152,6 +155,8 @@ class _Nodes:
             short = ".".join(name.split(".")[-3:])
             if node.required and short not in _ENFORCED:
                 node = replace(node, required=())
+            if short in EMPTIES:
+                node = _with_empties(node, EMPTIES[short])
             self._nodes[name] = node
         return node
 
@@ -182,6 +187,18 @@ class _Nodes:
             map_type=source.get("x-kubernetes-map-type", "granular"),
             null_text=additional is not None and additional.get("type") == "string",
         )
+
+
+def _with_empties(node: Node, fields: Mapping[str, Any]) -> Node:
+    """The node with fields that every object has. Those that are null if they are not set are null if empty too."""
+    nulls = {name for name, value in fields.items() if value is None}
+    properties = {
+        name: replace(node.properties[name], nullable=value is None, default=value)
+        for name, value in fields.items()
+    }
+    return replace(
+        node, properties=MappingProxyType({**node.properties, **properties}), dropped=node.dropped | nulls
+    )
 
 
 def _dropped(source: Mapping[str, Any]) -> frozenset[str]:

@@ -86,19 +86,29 @@ def check_pod(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[Fie
     ]
 
 
-def pod_warnings(pod: Mapping[str, Any]) -> list[str]:
-    """The warnings about a new pod."""
-    spec, warnings = pod.get("spec") or {}, []
+def pod_warnings(obj: Mapping[str, Any]) -> list[str]:
+    """The warnings about a pod, or about the pod template of a workload."""
+    place, spec = "spec", obj.get("spec") or {}
+    for name in ("jobTemplate", "template"):
+        if name in spec:
+            place, spec = f"{place}.{name}.spec", (spec[name] or {}).get("spec") or {}
+    warnings = []
     for index, each in enumerate(spec.get("topologySpreadConstraints") or ()):
         if each.get("labelSelector") is None:
-            path = f"spec.topologySpreadConstraints[{index}].labelSelector"
+            path = f"{place}.topologySpreadConstraints[{index}].labelSelector"
             warnings.append(f"{path}: a null labelSelector results in matching no pod")
     for field in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(field) or ()):
+            names = [variable.get("name") for variable in container.get("env") or ()]
+            for number, variable in enumerate(names):
+                if variable in names[:number]:
+                    path = f"{place}.{field}[{index}].env[{number}]"
+                    text = f'hides previous definition of "{variable}", which may be dropped when using apply'
+                    warnings.append(f"{path}: {text}")
             for part in ("limits", "requests"):
                 memory = ((container.get("resources") or {}).get(part) or {}).get("memory")
                 if memory is not None and amount(memory) != amount(memory).to_integral_value():
-                    path = f"spec.{field}[{index}].resources.{part}[memory]"
+                    path = f"{place}.{field}[{index}].resources.{part}[memory]"
                     text = f'fractional byte value "{memory}" is invalid, must be an integer'
                     warnings.append(f"{path}: {text}")
     return warnings

@@ -67,6 +67,16 @@ class DecodeError(ValueError):
 # -- JSON
 
 
+_PLACES = (
+    ("Extra data", "after top-level value"),
+    ("Invalid control character", "in string literal"),
+    ("Expecting ',' delimiter", "after object key:value pair"),
+    ("Expecting ':' delimiter", "after object key"),
+    ("Expecting property name", "looking for beginning of object key string"),
+    ("Illegal trailing comma", "looking for beginning of object key string"),
+)
+
+
 def cannot_unmarshal(value: Any) -> str:
     """The begin of the message for a JSON value of a wrong type; the name of the expected type follows."""
     return f"json: cannot unmarshal {_GO_KINDS.get(type(value), 'null')} into Go value of type"
@@ -80,11 +90,22 @@ def json_error(body: bytes, error: Exception) -> str:
     except json.JSONDecodeError as problem:
         if problem.pos >= len(text.rstrip()) or problem.msg.startswith("Unterminated string"):
             return "unexpected end of JSON input"
-        where = "after top-level value" if problem.msg == "Extra data" else "looking for beginning of value"
-        return f"invalid character {text[problem.pos]!r} {where}"
+        return f"invalid character {_quoted(text[problem.pos])} {_where(problem.msg)}"
     except ValueError:
         pass
     return str(error)
+
+
+def _where(message: str) -> str:
+    """The place of a wrong character, as Go names it, by the message of Python's decoder."""
+    return next(
+        (where for start, where in _PLACES if message.startswith(start)), "looking for beginning of value"
+    )
+
+
+def _quoted(character: str) -> str:
+    """A character as Go quotes it."""
+    return "'\\''" if character == "'" else "'\"'" if character == '"' else repr(character)
 
 
 # -- types
@@ -116,21 +137,21 @@ def _errors(value: Any, node: Node, owner: str, path: str) -> Any:
 def _fits(value: Any, node: Node) -> bool:
     if node.int_or_string:
         return isinstance(value, int | str) and not isinstance(value, bool)
-    if node.type == "integer" and isinstance(value, float):
-        return False
+    if node.type == "integer" and type(value) is not bool:
+        bits = 31 if node.format == "int32" else 63
+        return isinstance(value, int) and -(1 << bits) <= value < 1 << bits
     wanted: Any = _JSON_KINDS.get(node.type, object)
     return isinstance(value, wanted) and isinstance(value, bool) == (node.type == "boolean")
 
 
 def _mismatch(value: Any, node: Node, owner: str, path: str) -> str:
     kind = _GO_KINDS[type(value)]
-    if node.int_or_string:
-        return f"json: cannot unmarshal {kind} into Go value of type int32"
     if node.format == "date-time":
         return f"json: cannot unmarshal {kind} into Go value of type string"
-    if kind == "number" and node.type == "integer":
+    if kind == "number" and (node.type == "integer" or node.int_or_string):
         kind = f"number {value}"
-    return f"json: cannot unmarshal {kind} into Go struct field {owner}.{path} of type {_go_type(node)}"
+    expected = "int32" if node.int_or_string else _go_type(node)
+    return f"json: cannot unmarshal {kind} into Go struct field {owner}.{path} of type {expected}"
 
 
 def _go_type(node: Node) -> str:

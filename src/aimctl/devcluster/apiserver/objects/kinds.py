@@ -80,7 +80,8 @@ class Strategy:
         field_paths: dotted paths for field selectors, in addition to ``metadata.name`` and ``metadata.namespace``.
         grace_seconds: returns the grace period for an object and the requested one (or None); 0 deletes at once. None
             if the kind has no graceful deletion.
-        prepare: sets the fields that the server sets, on the new object; the old one is None on a creation.
+        settle: sets the fields of the server that the writer owns, on the new object; the old is None on a creation.
+        prepare: sets the fields of the server that have no owner, with the same arguments.
         check: returns errors in addition to those of the schema, for the new and the old object (None on a creation).
         warn: returns the texts of warnings about an object that is written.
         keeps_status: whether an object may be created with its status, as Nodes.
@@ -98,6 +99,7 @@ class Strategy:
     orphans: bool = False
     field_paths: tuple[str, ...] = ()
     grace_seconds: Callable[[Mapping[str, Any], int | None], int] | None = None
+    settle: Callable[[dict[str, Any], Mapping[str, Any] | None], None] | None = None
     prepare: Callable[[dict[str, Any], Mapping[str, Any] | None], None] | None = None
     check: Callable[[Mapping[str, Any], Mapping[str, Any] | None], list[FieldError]] | None = None
     warn: Callable[[Mapping[str, Any]], list[str]] | None = None

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.apiserver.objects.names import LABEL_TEXT, NAME_TEXT
+from aimctl.devcluster.apiserver.objects.names import label_value_errors, qualified_name_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -71,6 +71,15 @@ class LabelSelector:
         return all(requirement.matches(labels) for requirement in self.requirements)
 
 
+_UNSET = {
+    "spec.hostNetwork": "false",
+    "spec.unschedulable": "false",
+    "status.successful": "0",
+    "status.replicas": "0",
+}
+"""The values of fields that are not set, of those that are not texts."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
@@ -86,7 +95,7 @@ class FieldSelector:
             elif path == "metadata.namespace":
                 value = record.namespace
             else:
-                value = record.fields.get(path, "")
+                value = record.fields.get(path) or _UNSET.get(path, "")
             if (value == wanted) is not equal:
                 return False
         return True
@@ -114,11 +123,9 @@ EVERYTHING = Selectors()
 
 _INTEGER = re.compile(r"[-+]?\d+")
 _TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|<|>|[^\s=!(),<>]+)")
-_QUALIFIED = re.compile(r"([a-z0-9A-Z.\-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _SYMBOLS = frozenset({"==", "!=", "=", "!", "(", ")", ",", "<", ">"})
 _AFTER_COMMA_WRONG = (_SYMBOLS - {"!"}) | {""}
-_OPERATORS = "'in', 'notin', '=', '==', '!=', 'gt', 'lt'"
+_OPERATORS = "in, notin, =, ==, !=, gt, lt"
 
 
 def parse_labels(text: str) -> LabelSelector:
@@ -172,6 +179,10 @@ class _LabelParser:
     def requirement(self) -> _Requirement:
         if self.peek() == "!":
             self.take()
+            if self.peek() in _SYMBOLS:
+                raise SelectorError(
+                    f"unable to parse requirement: found '{self.peek()}', expected: identifier"
+                )
             return _Requirement(self._key(), "missing")
         key = self._key()
         match self.peek():
@@ -201,9 +212,9 @@ class _LabelParser:
         key = self.take()
         if not key or key in _SYMBOLS:
             raise SelectorError(f"found '{key}', expected: !, identifier, or 'end of string'")
-        if not _QUALIFIED.fullmatch(key):
+        if errors := qualified_name_errors(key):
             raise SelectorError(
-                f'unable to parse requirement: <nil>: Invalid value: "{key}": name part {NAME_TEXT}'
+                f'unable to parse requirement: <nil>: Invalid value: "{key}": {"; ".join(errors)}'
             )
         return key
 
@@ -215,9 +226,9 @@ class _LabelParser:
     def _checked(self, key: str, value: str) -> str:
         if value in _SYMBOLS:
             raise SelectorError(f"unable to parse requirement: found '{value}', expected: identifier")
-        if not _VALUE.fullmatch(value):
+        if errors := label_value_errors(value):
             raise SelectorError(
-                f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": {LABEL_TEXT}'
+                f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": {"; ".join(errors)}'
             )
         return value
 
@@ -238,8 +249,8 @@ class _LabelParser:
 
 
 _ESCAPED = re.compile(r"\\(.)")
-_TERM = re.compile(r"((?:[^\\,]|\\.)*?)(==|!=|=)((?:[^\\,]|\\.)*)")
-_SPLIT = re.compile(r"(?:[^\\,]|\\.)+")
+_TERM = re.compile(r"((?:[^\\,]|\\.)*?)(==|!=|=)((?:[^\\,]|\\.|\\$)*)")
+_SPLIT = re.compile(r"(?:[^\\,]|\\.|\\$)+")
 
 
 def parse_fields(text: str, known: Collection[str]) -> FieldSelector:
@@ -260,5 +271,9 @@ def parse_fields(text: str, known: Collection[str]) -> FieldSelector:
         path, operator, value = match.groups()
         if path not in ("metadata.name", "metadata.namespace") and path not in known:
             raise SelectorError(f"field label not supported: {path}")
+        if value.endswith("\\") and not re.search(r"(?<!\\)(\\\\)+$", value):
+            raise SelectorError("invalid field selector: invalid escape sequence: \\")
+        if re.search(r"(?<!\\)=", value):
+            raise SelectorError("invalid field selector: unescaped character in value: 61")
         terms.append((path, _ESCAPED.sub(r"\1", value), operator != "!="))
     return FieldSelector(tuple(terms))

@@ -117,12 +117,13 @@ def check_patched(kind: ServedKind, obj: dict[str, Any], namespace: str, name: s
     """Raise StatusError if a patch changed type, name or namespace."""
     try:
         check_type(kind, obj)
+        metadata = own_metadata(kind, obj, namespace)
     except statuses.StatusError as error:
-        if kind.custom:
+        _, undecodable, why = str(error).partition(f"cannot be handled as a {kind.resource.kind}: ")
+        if kind.custom or not undecodable:
             raise
-        _, _, why = str(error).partition(f"cannot be handled as a {kind.resource.kind}: ")
         raise undecodable_patch(obj, why) from error
-    check_name(own_metadata(kind, obj, namespace), name)
+    check_name(metadata, name)
 
 
 def check_absent(kind: ServedKind, metadata: Mapping[str, Any], key: str) -> None:
@@ -241,8 +242,6 @@ def shaped(
     kind.schema.complete(filled)
     filled["metadata"] = dict(filled["metadata"])
     warnings = texts if validation == "Warn" else []
-    if kind.deprecated_warning:
-        warnings = [kind.deprecated_warning, *warnings]
     return filled, warnings
 
 
@@ -252,6 +251,8 @@ def _undecodable(kind: ServedKind, obj: dict[str, Any]) -> str:
     That concerns the whole object of a built-in kind, and the metadata of a custom one. Later steps rely on the types.
     """
     schema = _METADATA if kind.custom else kind.schema
+    if not kind.custom and (problem := decode_error(obj, schema.root)):
+        return problem
     for error in schema.validate(obj, None):
         if error.type == "FieldValueTypeInvalid":
             return decode_error(obj, schema.root) or _uncanonical(kind, obj) or str(error)

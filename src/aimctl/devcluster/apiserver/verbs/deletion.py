@@ -73,19 +73,19 @@ def parse_delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions
     preconditions = body.get("preconditions") or {}
     if body:
         grace = body.get("gracePeriodSeconds")
-        policy = body.get("propagationPolicy") or ""
+        policy = body.get("propagationPolicy")
         orphan = body.get("orphanDependents")
         dry_run = list(body.get("dryRun") or ())
     else:
         grace = query.number("gracePeriodSeconds")
-        policy = query.text("propagationPolicy")
+        policy = query.text("propagationPolicy") or None
         orphan = query.flag("orphanDependents") if "orphanDependents" in query else None
         dry_run = query.all("dryRun")
     errors = []
     if policy and orphan is not None:
         text = "orphanDependents and deletionPropagation cannot be both set"
         errors.append(FieldError("FieldValueInvalid", "propagationPolicy", policy, text))
-    elif policy and policy not in _POLICIES:
+    elif policy is not None and policy not in _POLICIES:
         shown = ", ".join(f'"{each}"' for each in (*_POLICIES, "nil"))
         errors.append(
             FieldError("FieldValueNotSupported", "propagationPolicy", policy, f"supported values: {shown}")
@@ -99,7 +99,7 @@ def parse_delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions
     if isinstance(grace, int) and grace < 0:
         grace = 1
     return DeleteOptions(
-        grace, policy, preconditions.get("uid"), preconditions.get("resourceVersion"), bool(dry_run)
+        grace, policy or "", preconditions.get("uid"), preconditions.get("resourceVersion"), bool(dry_run)
     )
 
 

@@ -7,19 +7,19 @@ of the real server.
 
 from __future__ import annotations
 
-import functools
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 
-from aimctl.devcluster.apiserver.apply.patches import (
+from aimctl.devcluster.apiserver.apply.json_patches import (
     PatchError,
     PatchTestFailed,
     json_patch,
-    merge_patch,
-    strategic_merge_patch,
+    unknown_members,
 )
+from aimctl.devcluster.apiserver.apply.patches import merge_patch, strategic_merge_patch
 from aimctl.devcluster.apiserver.apply.server_side import (
     ApplyConflict,
     ApplyError,
@@ -27,6 +27,7 @@ from aimctl.devcluster.apiserver.apply.server_side import (
     server_side_apply,
 )
 from aimctl.devcluster.apiserver.objects.decoding import cannot_unmarshal, json_error
+from aimctl.devcluster.apiserver.objects.yaml_values import YamlError, yaml_value
 from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
 from aimctl.devcluster.apiserver.verbs.bodies import check_absent, check_patched
 from aimctl.devcluster.apiserver.wire import statuses
@@ -39,7 +40,16 @@ if TYPE_CHECKING:
     from aimctl.devcluster.storage.records import Record
     from aimctl.runtime.clock import Clock
 
-__all__ = ["APPLY", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_PATCH", "Patcher", "decode_patch", "decode_yaml"]
+__all__ = [
+    "APPLY",
+    "JSON_PATCH",
+    "MERGE_PATCH",
+    "STRATEGIC_PATCH",
+    "Patcher",
+    "apply_patch",
+    "decode_patch",
+    "decode_yaml",
+]
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -50,29 +60,11 @@ _MAX_OPERATIONS = 10_000
 
 
 def decode_yaml(body: bytes) -> Any:
-    """Decode YAML or JSON to JSON values. Raises StatusError 400."""
+    """Decode YAML or JSON to JSON values. Raises YamlError."""
     # Clients send JSON, whose decoder is a hundred times faster.
     with suppress(msgspec.DecodeError, UnicodeDecodeError):
         return msgspec.json.decode(body)
-    import yaml
-
-    try:
-        return yaml.load(body, Loader=_loader())  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
-        raise statuses.bad_request(f"error decoding YAML: {error}") from error
-
-
-@functools.cache
-def _loader() -> Any:
-    """A safe loader that keeps dates as strings."""
-    import yaml
-
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    resolvers = {
-        first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:timestamp"]
-        for first, pairs in base.yaml_implicit_resolvers.items()
-    }
-    return type("JsonLoader", (base,), {"yaml_implicit_resolvers": resolvers})
+    return yaml_value(body)
 
 
 @final
@@ -104,27 +96,22 @@ class Patcher:
             raise statuses.not_found(kind.resource, target.name)
         if record is None or media == APPLY:
             return self._apply(target, record, body, options)
-        return self._replace(target, record, self._patched(kind, record, body, media), options)
-
-    def _patched(self, kind: ServedKind, record: Record, body: bytes, media: str) -> dict[str, Any]:
-        patch: Any = _decoded(body, media) if media == JSON_PATCH else decode_patch(body, media)
-        old = self._writer.stored_form(kind, record)
-        try:
-            if media == JSON_PATCH:
-                return _json_patched(old, patch)
-            patched = merge_patch(old, patch) if media == MERGE_PATCH else strategic_merge_patch(old, patch)
-        except PatchTestFailed as error:
-            raise statuses.unprocessable() from error
-        except PatchError as error:
-            if media == JSON_PATCH:
-                raise statuses.unprocessable() from error
-            raise statuses.bad_request(str(error)) from error
-        result: dict[str, Any] = patched
-        return result
+        patch = decode_patch(body, media)
+        patched = apply_patch(self._writer.stored_form(kind, record), patch, media)
+        written = self._replace(target, record, patched, options)
+        if media == JSON_PATCH and options.validation == "Warn":
+            unknown = [f'json patch unknown field "{each}"' for each in unknown_members(patch)]
+            written = replace(written, warnings=[*unknown, *written.warnings])
+        return written
 
     def _apply(self, target: Target, record: Record | None, body: bytes, options: WriteOptions) -> Written:
         kind, name = target.kind, target.name
-        applied = decode_yaml(body) if body else {}
+        try:
+            applied = decode_yaml(body) if body else {}
+        except YamlError as error:
+            raise statuses.bad_request(
+                f"error decoding YAML: error converting YAML to JSON: {error}"
+            ) from error
         if not isinstance(applied, dict):
             why = f"error unmarshaling JSON: while decoding JSON: {cannot_unmarshal(applied)} {_MAP}"
             raise statuses.bad_request(f"error decoding YAML: {why}")
@@ -184,29 +171,42 @@ class Patcher:
             )
 
 
-def decode_patch(body: bytes, media: str = MERGE_PATCH) -> dict[str, Any]:
-    """Decode a merge patch or a strategic merge patch. Raises StatusError 400."""
-    patch = _decoded(body, media)
-    if not isinstance(patch, dict):
-        raise _undecoded(media, f"{cannot_unmarshal(patch)} {_MAP}")
-    return patch
-
-
-def _decoded(body: bytes, media: str) -> Any:
+def decode_patch(body: bytes, media: str) -> Any:
+    """Decode a JSON patch, merge patch or strategic merge patch. Raises StatusError 400, 413."""
     try:
         patch = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _undecoded(media, json_error(bytes(body), error)) from error
+    if media == JSON_PATCH:
+        _check_operations(patch)
+    elif patch is None and media == MERGE_PATCH:
+        raise statuses.bad_request("Invalid JSON Patch")
+    elif not isinstance(patch, dict):
+        raise _undecoded(media, f"{cannot_unmarshal(patch)} {_MAP}")
     return patch
+
+
+def apply_patch(old: dict[str, Any], patch: Any, media: str) -> dict[str, Any]:
+    """Apply a decoded patch to an object. Raises StatusError 400, 422."""
+    try:
+        if media == JSON_PATCH:
+            return json_patch(old, patch)
+        patched = merge_patch(old, patch) if media == MERGE_PATCH else strategic_merge_patch(old, patch)
+    except PatchTestFailed as error:
+        raise statuses.unprocessable() from error
+    except PatchError as error:
+        raise statuses.bad_request(str(error)) from error
+    result: dict[str, Any] = patched
+    return result
 
 
 def _undecoded(media: str, why: str) -> statuses.StatusError:
     return statuses.bad_request(why if media == STRATEGIC_PATCH else f"error decoding patch: {why}")
 
 
-def _json_patched(old: dict[str, Any], patch: Any) -> dict[str, Any]:
+def _check_operations(patch: Any) -> None:
     if not isinstance(patch, list):
-        raise statuses.bad_request(f"error decoding patch: {cannot_unmarshal(patch)} []handlers.jsonPatchOp")
+        raise _undecoded(JSON_PATCH, f"{cannot_unmarshal(patch)} []handlers.jsonPatchOp")
     if len(patch) > _MAX_OPERATIONS:
         raise statuses.status(
             413,
@@ -214,7 +214,14 @@ def _json_patched(old: dict[str, Any], patch: Any) -> dict[str, Any]:
             f"Request entity too large: The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS},"
             f" got {len(patch)}",
         )
-    return json_patch(old, patch)
+    for operation in patch:
+        if operation is not None and not isinstance(operation, dict):
+            raise _undecoded(JSON_PATCH, f"{cannot_unmarshal(operation)} handlers.jsonPatchOp")
+        for name in ("op", "path", "from"):
+            value = (operation or {}).get(name)
+            if value is not None and not isinstance(value, str):
+                start = cannot_unmarshal(value).removesuffix("value of type")
+                raise _undecoded(JSON_PATCH, f"{start}struct field jsonPatchOp.{name} of type string")
 
 
 def manager_required() -> statuses.StatusError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aimctl.devcluster.apiserver.objects.decoding import cannot_unmarshal, json_error
+from aimctl.devcluster.apiserver.objects.yaml_values import YamlError
 from aimctl.devcluster.apiserver.verbs.patching import decode_yaml
 from aimctl.devcluster.apiserver.wire import protobuf, statuses
 from aimctl.devcluster.apiserver.wire.requests import MEDIA_TYPES, header, media_type
@@ -24,6 +25,10 @@ __all__ = ["decode_body", "duplicate_fields"]
 _TYPE_META = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 )
+
+_NO_JSON = "couldn't get version/kind; json parse error: "
+_MOST_SHOWN = 30
+"""Bytes of the body that messages contain."""
 
 
 def decode_body(request: HttpRequest, kind: str = "") -> dict[str, Any]:
@@ -45,11 +50,11 @@ def decode_body(request: HttpRequest, kind: str = "") -> dict[str, Any]:
             raise statuses.bad_request(str(error)) from error
     if media not in MEDIA_TYPES:
         raise statuses.unsupported_media_type((*MEDIA_TYPES, protobuf.MEDIA_TYPE))
-    obj = decode_yaml(body) if media == "application/yaml" else _json(body, kind)
+    obj = _yaml(body, kind) if media == "application/yaml" else _json(body, kind)
     if obj is None:
         return {}
     if not isinstance(obj, dict):
-        raise _unrecognized(body, kind, f"{cannot_unmarshal(obj)} {_TYPE_META}")
+        raise _unrecognized(body, kind, f"{_NO_JSON}{cannot_unmarshal(obj)} {_TYPE_META}")
     return obj
 
 
@@ -89,14 +94,21 @@ def _json(body: bytes, kind: str) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _unrecognized(body, kind, json_error(body, error)) from error
+        raise _unrecognized(body, kind, _NO_JSON + json_error(body, error)) from error
 
 
-def _unrecognized(body: bytes, kind: str, why: str) -> statuses.StatusError:
-    problem = f"couldn't get version/kind; json parse error: {why}"
+def _yaml(body: bytes, kind: str) -> Any:
+    try:
+        return decode_yaml(body)
+    except YamlError as error:
+        raise _unrecognized(body, kind, str(error)) from error
+
+
+def _unrecognized(body: bytes, kind: str, problem: str) -> statuses.StatusError:
     if not kind:
         return statuses.bad_request(problem)
-    shown = "<empty>" if not body else body.decode("utf-8", "replace") if body[:1] == b"{" else body.hex()
+    head, rest = body[:_MOST_SHOWN], " ..." * (len(body) > _MOST_SHOWN)
+    shown = "<empty>" if not body else head.decode("utf-8", "replace") if body[:1] == b"{" else head.hex()
     return statuses.bad_request(
-        f"the object provided is unrecognized (must be of type {kind}): {problem} ({shown})"
+        f"the object provided is unrecognized (must be of type {kind}): {problem} ({shown}{rest})"
     )

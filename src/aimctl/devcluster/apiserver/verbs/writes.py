@@ -117,6 +117,8 @@ class Writer:
         obj, warnings = bodies.shaped(kind, obj, options.validation, duplicates=options.duplicates)
         if kind.status_subresource and not kind.rules.keeps_status:
             obj.pop("status", None)
+        if kind.rules.settle is not None:
+            kind.rules.settle(obj, None)
         self._admit(kind, obj, None, "")
         new = self._finish(kind, obj, None, options, "", applied=applied)
         if kind.rules.warn is not None:
@@ -209,11 +211,13 @@ class Writer:
             # Clients cannot change the times. A different uid of a patch is kept, so that the validation rejects it.
             if name in old_metadata and (name != "uid" or not metadata.get("uid")):
                 metadata[name] = old_metadata[name]
-        for name in ("generation", "resourceVersion", "generateName", "selfLink"):
+        for name in ("generation", "resourceVersion", "selfLink"):
             metadata.pop(name, None)
             if name in old_metadata:
                 metadata[name] = old_metadata[name]
         obj = bodies.of_subresource(kind, obj, old, subresource)
+        if kind.rules.settle is not None:
+            kind.rules.settle(obj, old)
         self._admit(kind, obj, old, subresource)
         desired = subresource != "status" or not kind.rules.desires_annotations
         if (
@@ -223,6 +227,7 @@ class Writer:
             and self._desired(kind, obj) != self._desired(kind, old)
         ):
             obj["metadata"]["generation"] = int(old_metadata.get("generation") or 0) + 1
+            warnings += [] if kind.rules.warn is None else kind.rules.warn(obj)
         new = self._finish(
             kind,
             obj,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 
-from aimctl.devcluster.apiserver.apply.patches import PatchError, PatchTestFailed, json_patch
+from aimctl.devcluster.apiserver.apply.json_patches import PatchError, PatchTestFailed, json_patch
 from aimctl.devcluster.apiserver.verbs import bodies
 from aimctl.devcluster.apiserver.webhooks.exchange import Pending
 from aimctl.devcluster.apiserver.webhooks.matching import Attributes, ConditionFailed, webhooks

@@ -10,6 +10,7 @@ Contract:
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
@@ -36,6 +37,8 @@ MEDIA_TYPES = ("application/json", "application/yaml")
 """Media types of responses. The real server also has protobuf; clients that prefer it accept JSON too."""
 
 _REMEMBERED = 1024
+_MAX_DIGITS = 19
+_INTEGER = re.compile(r"[-+]?[0-9]+")
 """Clients repeat the same paths and headers."""
 _VERBS = {
     "POST": "create",
@@ -95,15 +98,16 @@ class Query:
         return value is not None and value.lower() not in ("0", "false")
 
     def number(self, name: str) -> int | None:
-        """An integer; None if it is missing or empty. Raises StatusError 400."""
+        """An integer; None if it is missing. Raises StatusError 400."""
         value = self._values.get(name)
-        if not value:
+        if value is None:
             return None
-        try:
-            return int(value)
-        except ValueError:
-            text = f"strconv.ParseInt: parsing {go_quote(value)}: invalid syntax"
-            raise statuses.bad_request(text) from None
+        valid = _INTEGER.fullmatch(value) is not None
+        number = int(value) if valid and len(value.lstrip("+-0")) <= _MAX_DIGITS else None
+        if number is None or not -(1 << 63) <= number < 1 << 63:
+            why = "value out of range" if valid else "invalid syntax"
+            raise statuses.bad_request(f"strconv.ParseInt: parsing {go_quote(value)}: {why}")
+        return number
 
 
 def parse_request(request: HttpRequest, query: Query) -> RequestInfo:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_errors, invalid, required
+from aimctl.devcluster.apiserver.builtin.rules.statuses import status_errors
 from aimctl.devcluster.apiserver.objects.names import qualified_name_errors
 from aimctl.devcluster.apiserver.schema.errors import FieldError, GoStruct
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "check_event",
     "check_new_event",
+    "check_role",
     "check_role_binding",
     "check_stateful_set",
+    "check_workload",
     "fixed",
 ]
 
@@ -40,19 +43,49 @@ def fixed(*path: str) -> Callable[[Mapping[str, Any], Mapping[str, Any] | None],
     return check
 
 
+def check_workload(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    """The selector of a Deployment or ReplicaSet cannot change, and the counters of its status are consistent."""
+    errors = [] if old is None else immutable_errors(new, old, "spec", "selector")
+    return errors + list(status_errors(new["kind"], new, old))
+
+
 def check_stateful_set(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
     """Most fields of a StatefulSet cannot change."""
 
     def rest(obj: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in (obj.get("spec") or {}).items() if name not in _CHANGEABLE}
 
+    errors = list(status_errors("StatefulSet", new, old))
     if old is None or rest(new) == rest(old):
-        return []
+        return errors
     text = (
         "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy',"
         " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
     )
-    return [forbidden("spec", text)]
+    return [forbidden("spec", text), *errors]
+
+
+def check_role(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:  # noqa: ARG001 - the hook's parameters
+    """A rule has verbs, and either API groups with resources or, in a ClusterRole, URLs."""
+    errors: list[FieldError] = []
+    for index, rule in enumerate(new.get("rules") or ()):
+        path = f"rules[{index}]"
+        if not rule.get("verbs"):
+            errors.append(required(f"{path}.verbs", "verbs must contain at least one value"))
+        urls = rule.get("nonResourceURLs")
+        if urls:
+            text = ""
+            if new["kind"] == "Role":
+                text = "namespaced rules cannot apply to non-resource URLs"
+            elif any(rule.get(field) for field in ("apiGroups", "resources", "resourceNames")):
+                text = "rules cannot apply to both regular resources and non-resource URLs"
+            errors += [invalid(f"{path}.nonResourceURLs", urls, text)] if text else []
+            continue
+        if not rule.get("apiGroups"):
+            errors.append(required(f"{path}.apiGroups", "resource rules must supply at least one api group"))
+        if not rule.get("resources"):
+            errors.append(required(f"{path}.resources", "resource rules must supply at least one resource"))
+    return errors
 
 
 def check_role_binding(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
