@@ -54,6 +54,8 @@ CAUSES = {
     "AimServicesUnhealthy": Cause(["the model server crashes"], "chat"),
     "AimTemplatesUnhealthy": Cause(["no profile directory"], "crashing-0"),
     "AimCachesUnhealthy": Cause(["SourceUnavailable"], "away-0"),
+    "AimServicesWait": Cause(["ModelNotFound", "nowhere"], "early"),
+    "AimObjectsWait": Cause(["StorageClassNotFound", "nowhere"]),
 }
 """By alert. A certificate is found in the objects of what renews it, which the embedded cluster does not have."""
 

@@ -46,6 +46,8 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
     "AimServicesUnhealthy": {"kind": "AIMService", "namespace": TEAM},
     "AimTemplatesUnhealthy": {"kind": "AIMServiceTemplate", "namespace": TEAM},
     "AimCachesUnhealthy": {"kind": "AIMModelCache", "namespace": TEAM},
+    "AimServicesWait": {"kind": "AIMService", "namespace": TEAM},
+    "AimObjectsWait": {"kind": "AIMModelCache", "namespace": TEAM},
 }
 """The labels with which each alert fires, apart from the severity."""
 
@@ -177,8 +179,13 @@ async def _healthy(stage: Stage, report: Report) -> None:
 async def _code_fails(stage: Stage, report: Report) -> None:
     """Code that blocks the event loop, and a reconciler that undoes what it finds.
 
-    Nothing else is disturbed: scrapes may time out meanwhile, and then all alerts begin anew.
+    Nothing else is disturbed: scrapes may time out meanwhile, and then all alerts begin anew. Two objects begin to wait,
+    whose alerts compare only an age.
     """
+    await stage.apply(kinds.SERVICES, "early", model={"ref": "nowhere"})
+    await stage.apply(
+        kinds.MODEL_CACHES, "early", sourceURI="hf://m/m", size="1Gi", storageClassName="nowhere"
+    )
     await stage.disturb("blocks")
     await stage.disturb("loops")
     async with _Searches(stage, report) as searches:
@@ -225,6 +232,8 @@ async def _objects_fail(stage: Stage, report: Report) -> None:
             "AimCachesUnhealthy",
             "AimDiscoveryStarved",
             "AimRegistryUnreachable",
+            "AimServicesWait",
+            "AimObjectsWait",
         )
     for fault in active:
         faults.remove(fault)
@@ -235,7 +244,8 @@ async def _objects_fail(stage: Stage, report: Report) -> None:
     stage.renew_certificate(days=90)
     await stage.set_outcome("chat", None)
     await stage.delete(kinds.TEMPLATES, *_CRASHING, *_ENDLESS)
-    await stage.delete(kinds.MODEL_CACHES, *_AWAY)
+    await stage.delete(kinds.SERVICES, "early")
+    await stage.delete(kinds.MODEL_CACHES, "early", *_AWAY)
     await stage.delete(kinds.MODELS, *_ABSENT, *_SILENT)
 
 

@@ -24,6 +24,7 @@ def make(
     annotations: dict[str, str] | None = None,
     owners: list[dict[str, Any]] | None = None,
     deleting: bool = False,
+    created: str = "",
     **body: Any,
 ) -> Object[Any]:
     """One object."""
@@ -37,6 +38,8 @@ def make(
         "annotations": annotations or {},
         "ownerReferences": owners or [],
     }
+    if created:
+        meta["creationTimestamp"] = created
     if deleting:
         meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     whole = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta, **body}

@@ -223,6 +223,25 @@ ALERTS: Sequence[Alert] = (
         "Number of objects: {{ $value }}. Model sources are not on their volumes."
         " `aimctl status --problems -n {{ $labels.namespace }}` names the caches and the causes.",
     ),
+    Alert(
+        "AimServicesWait",
+        'max by (kind, namespace) (aim_waiting_seconds{kind="AIMService"}) > 3600',
+        "",
+        "warning",
+        f"A service {_WHERE} has not started for an hour",
+        "It has waited without progress for {{ $value | humanizeDuration }}. Usually something is missing in the cluster:"
+        " KServe, a quota, a node with the GPU, a storage class. `aimctl status --problems -n {{ $labels.namespace }}`"
+        " names the service and the cause.",
+    ),
+    Alert(
+        "AimObjectsWait",
+        'max by (kind, namespace) (aim_waiting_seconds{kind!="AIMService"}) > 3600',
+        "",
+        "info",
+        f"An object of the kind {{{{ $labels.kind }}}} {_WHERE} has made no progress for an hour",
+        "It has waited for {{ $value | humanizeDuration }}. Services that need it do not start."
+        " `aimctl status --problems -A` names the object and the cause.",
+    ),
 )
 
 

@@ -155,8 +155,13 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             "short",
             [("sum by (namespace, kind) (aim_unhealthy_objects)", "{{namespace}} {{kind}}")],
             "At most 100 namespaces of each kind; the others are <other>.",
-            width=16,
             stacked=True,
+        ),
+        Panel(
+            "Longest wait",
+            "s",
+            [("max by (namespace, kind) (aim_waiting_seconds)", "{{namespace}} {{kind}}")],
+            "Time without progress of the object that has waited longest. After an hour, an alert fires.",
         ),
     ),
     "Discovery, images and downloads": (

@@ -10,6 +10,7 @@
     aim_services{status}                     gauge      services by state
     aim_models{scope,status}                 gauge      models by state
     aim_unhealthy_objects{kind,namespace}    gauge      objects that are Failed or Degraded
+    aim_waiting_seconds{kind,namespace}      gauge      time without progress of the object that has waited longest
     aim_image_reads_total{result}            counter    attempts to read an image's labels from its registry
     aim_downloads_total{result}              counter    downloads of model sources that ended
     aimctl_build_info{version,python}        gauge      1; the versions of aimctl and of Python
@@ -18,8 +19,8 @@ Only the leader exports the gauges that describe the cluster: the values of a st
 
 Invariant: the label values are fixed. ``result`` is succeeded or failed, ``unreachable`` for a registry that does not
 respond, or ``unavailable`` for a hub; ``scope`` is Namespace or Cluster; ``status`` is one of the states of the kind,
-or "" for an object that has not been reconciled or cannot be read. The namespaces of ``aim_unhealthy_objects`` are
-bounded, see :mod:`aimctl.controllers.unhealthy`.
+or "" for an object that has not been reconciled or cannot be read. The namespaces of ``aim_unhealthy_objects`` and
+``aim_waiting_seconds`` are bounded, see :mod:`aimctl.controllers.unhealthy`.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from aimctl import __version__
 from aimctl.api.v1alpha1 import CacheState, ModelState, ServiceState, TemplateState
-from aimctl.controllers.unhealthy import UNHEALTHY, UnhealthyObjects
+from aimctl.controllers.unhealthy import UnhealthyObjects, state_of
+from aimctl.runtime.clock import LoopClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from prometheus_client import Metric
 
@@ -47,6 +50,7 @@ ImageReadResult: TypeAlias = Literal["succeeded", "failed", "unreachable"]
 DownloadResult: TypeAlias = Literal["succeeded", "failed", "unavailable"]
 """``unavailable``: the hub or bucket cannot be reached, reports an error of its own, or limits the rate."""
 
+_CLOCK = LoopClock()
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 
@@ -56,10 +60,17 @@ class OperatorMetrics:
 
     Args:
         registry: of the manager.
+        now: returns the time, aware.
         leads: whether this process is the leader.
     """
 
-    def __init__(self, registry: CollectorRegistry, *, leads: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        now: Callable[[], datetime] = _CLOCK.now,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         build = Gauge(
             "aimctl_build_info",
             "The versions of aimctl and of Python.",
@@ -99,7 +110,7 @@ class OperatorMetrics:
         self._services = Gauge("aim_services", "Services by state.", ["status"], registry=cluster)
         self._model_caches = Gauge("aim_model_caches", "Model caches by state.", ["status"], registry=cluster)
         self._models = Gauge("aim_models", "Models by state.", ["scope", "status"], registry=cluster)
-        self._unhealthy = UnhealthyObjects()
+        self._unhealthy = UnhealthyObjects(now)
         cluster.register(self._unhealthy)
         reads = Counter(
             "aim_image_reads",
@@ -136,7 +147,7 @@ class OperatorMetrics:
         )
 
     def template_caches(self) -> StateCounter:
-        """An informer handler that counts template caches that have failed."""
+        """An informer handler that counts template caches that have failed or wait."""
         return self._counter({})
 
     def templates(self, scope: str) -> StateCounter:
@@ -172,7 +183,7 @@ class StateCounter:
 
     Args:
         gauges: by state; "" takes the objects in any other state. Empty for no gauges.
-        unhealthy: counts the objects in one of the states :data:`~aimctl.controllers.unhealthy.UNHEALTHY`.
+        unhealthy: gets every object.
     """
 
     def __init__(self, gauges: dict[str, Gauge], unhealthy: UnhealthyObjects) -> None:
@@ -181,26 +192,23 @@ class StateCounter:
 
     def on_add(self, obj: Object[Any], *, initial: bool) -> None:  # noqa: ARG002 - the handler's signature
         """Count an object."""
-        self._count(obj, _state(obj), 1)
+        self._unhealthy.add(obj)
+        self._count(state_of(obj), 1)
 
     def on_update(self, old: Object[Any], new: Object[Any]) -> None:
         """Count the new state instead of the old one."""
-        before, after = _state(old), _state(new)
+        self._unhealthy.remove(old)
+        self._unhealthy.add(new)
+        before, after = state_of(old), state_of(new)
         if before != after:
-            self._count(old, before, -1)
-            self._count(new, after, 1)
+            self._count(before, -1)
+            self._count(after, 1)
 
     def on_delete(self, obj: Object[Any], *, confirmed: bool) -> None:  # noqa: ARG002 - the handler's signature
         """Stop counting an object."""
-        self._count(obj, _state(obj), -1)
+        self._unhealthy.remove(obj)
+        self._count(state_of(obj), -1)
 
-    def _count(self, obj: Object[Any], state: str, difference: int) -> None:
+    def _count(self, state: str, difference: int) -> None:
         if self._gauges:
             self._gauges.get(state, self._gauges[""]).inc(difference)
-        if state in UNHEALTHY:
-            self._unhealthy.add(obj.resource.kind, obj.meta.namespace, difference)
-
-
-def _state(obj: Object[Any]) -> str:
-    view = obj.view_or_none
-    return "" if view is None else view.status.status

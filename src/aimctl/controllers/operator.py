@@ -47,7 +47,7 @@ def add_controllers(
     """
     if _ONE_OF_ITS_CONTROLLERS in manager.controllers:
         raise ValueError("the manager has the AIM operator already: add it once")
-    metrics = OperatorMetrics(manager.metrics.registry, leads=manager.elected.is_set)
+    metrics = OperatorMetrics(manager.metrics.registry, now=manager.clock.now, leads=manager.elected.is_set)
     manager = manager.scope("operator")
     context = OperatorContext(manager, options, metrics)
     admission = add_templates(context)

@@ -27,6 +27,7 @@ READS = "aim_image_reads_total"
 LOADS = "aim_downloads_total"
 REQUESTS = "rest_client_requests_total"
 UNHEALTHY = "aim_unhealthy_objects"
+WAITS = "aim_waiting_seconds"
 STALLS = f'event_loop_stalls_total{{{JOB},instance="a"}}'
 DEPTH = f'workqueue_depth{{{JOB},controller="services"}}'
 ERRORS = f'controller_runtime_reconcile_errors_total{{{JOB},controller="services"}}'
@@ -204,6 +205,39 @@ CASES: dict[str, tuple[dict[str, str], str, int, list[dict[str, str]]]] = {
         "AimCachesUnhealthy",
         40,
         [{"kind": "AIMModelCache", "namespace": "team"}],
+    ),
+    "a service waits for more than an hour": (
+        {f'{WAITS}{{kind="AIMService",namespace="team"}}': "0+60x80"},
+        "AimServicesWait",
+        62,
+        [{"kind": "AIMService", "namespace": "team"}],
+    ),
+    "a service starts after fifty minutes": (
+        {f'{WAITS}{{kind="AIMService",namespace="team"}}': "0+60x50 _x30"},
+        "AimServicesWait",
+        70,
+        [],
+    ),
+    "services that each wait for minutes": (
+        {f'{WAITS}{{kind="AIMService",namespace="team"}}': "0+60x20 0+60x20 0+60x20 0+60x20"},
+        "AimServicesWait",
+        75,
+        [],
+    ),
+    "a template and a cluster template wait for more than an hour": (
+        {
+            f'{WAITS}{{kind="AIMServiceTemplate",namespace="team"}}': "0+60x80",
+            f'{WAITS}{{kind="AIMClusterServiceTemplate",namespace=""}}': "0+60x80",
+        },
+        "AimObjectsWait",
+        62,
+        [{"kind": "AIMServiceTemplate", "namespace": "team"}, {"kind": "AIMClusterServiceTemplate"}],
+    ),
+    "only a service waits": (
+        {f'{WAITS}{{kind="AIMService",namespace="team"}}': "0+60x80"},
+        "AimObjectsWait",
+        62,
+        [],
     ),
     "a model cache is Failed for a while": (
         {f'{UNHEALTHY}{{kind="AIMModelCache",namespace="team"}}': "1x15 0x60"},
