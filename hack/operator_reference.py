@@ -4,6 +4,7 @@ Contract:
     * `docs/fields.md` has every field of the nine kinds, from the schemas of the CRDs.
     * `docs/commands.md` has every command of `aimctl` with its flags, from the commands.
     * `docs/metrics.md` has every metric of the manager, from the registry.
+    * `docs/runbook.md` is the text of `aimctl runbook`.
     * The same source produces the same text. Exit status 1 with `--check` if a page is out of date.
 """
 
@@ -20,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from aimctl.api.kinds import KINDS
 from aimctl.cli.app import app
+from aimctl.cli.pages.runbook import runbook_text
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.runtime import RuntimeMetrics
 
@@ -244,7 +246,12 @@ def families(registry: CollectorRegistry) -> Iterator[tuple[str, str, str, str]]
 
 def pages() -> dict[str, str]:
     """The text of each page by file name."""
-    made = {"fields.md": fields(), "commands.md": commands(), "metrics.md": metrics()}
+    made = {
+        "fields.md": fields(),
+        "commands.md": commands(),
+        "metrics.md": metrics(),
+        "runbook.md": runbook_text().splitlines(),
+    }
     return {
         name: re.sub(r"\n{3,}", "\n\n", "\n".join([NOTICE, "", *lines])).rstrip() + "\n"
         for name, lines in made.items()

@@ -2,7 +2,8 @@
 
 Contract:
     * The rules assume that Prometheus scrapes the manager as job ``aimctl``.
-    * Each rule has a severity, a summary, a description, and the address of its section in ``docs/runbook.md``.
+    * Each rule has a severity, a summary, a description, and the command that prints what to do:
+      ``aimctl runbook NAME``. It works without a network, and needs no address that may not exist.
     * The labels of an alert are names of controllers, kinds and namespaces, never names of objects. So the number of
       alerts is bounded.
 
@@ -17,13 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ALERTS", "JOB", "RUNBOOK", "Alert", "alert_rules"]
+__all__ = ["ALERTS", "JOB", "Alert", "alert_rules"]
 
 JOB = "aimctl"
 """The label ``job`` of all series of the manager."""
-
-RUNBOOK = "docs/runbook.md"
-"""The page of the runbook, in the repository of the operator."""
 
 _WHERE = "in the namespace {{ $labels.namespace }}"
 
@@ -47,9 +45,10 @@ class Alert(NamedTuple):
     summary: str
     description: str
 
-    def runbook(self, page: str = RUNBOOK) -> str:
-        """The address of its section on a page."""
-        return f"{page}#{self.name.lower()}"
+    @property
+    def runbook(self) -> str:
+        """The command that prints its section of the runbook."""
+        return f"aimctl runbook {self.name}"
 
 
 ALERTS: Sequence[Alert] = (
@@ -229,8 +228,8 @@ ALERTS: Sequence[Alert] = (
         "",
         "warning",
         f"A service {_WHERE} has not started for an hour",
-        "It has waited without progress for {{ $value | humanizeDuration }}. Usually something is missing in the cluster:"
-        " KServe, a quota, a node with the GPU, a storage class. `aimctl status --problems -n {{ $labels.namespace }}`"
+        "It has waited without progress for {{ $value | humanizeDuration }}. Usually something is missing in the"
+        " cluster: KServe, a quota, a node with the GPU, a storage class. `aimctl status --problems -n {{ $labels.namespace }}`"
         " names the service and the cause.",
     ),
     Alert(
@@ -245,12 +244,8 @@ ALERTS: Sequence[Alert] = (
 )
 
 
-def alert_rules(runbook: str = RUNBOOK) -> list[dict[str, Any]]:
-    """Return the rules of a Prometheus rule group.
-
-    Args:
-        runbook: address of the page to whose sections the rules link.
-    """
+def alert_rules() -> list[dict[str, Any]]:
+    """Return the rules of a Prometheus rule group."""
     return [
         {
             "alert": alert.name,
@@ -260,7 +255,7 @@ def alert_rules(runbook: str = RUNBOOK) -> list[dict[str, Any]]:
             "annotations": {
                 "summary": alert.summary,
                 "description": alert.description,
-                "runbook_url": alert.runbook(runbook),
+                "runbook": alert.runbook,
             },
         }
         for alert in ALERTS

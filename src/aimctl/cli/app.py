@@ -23,6 +23,7 @@ COMMANDS = (
     "logs",
     "queue",
     "rediscover",
+    "runbook",
     "completion",
 )
 """The commands in the order of the help: each is the function of this name in ``aimctl.cli.commands.<name>``."""

@@ -302,8 +302,9 @@ def _monitoring() -> Iterator[tuple[str, str]]:
     """The objects for the Prometheus operator and for Grafana."""
     rules = monitoring.prometheus_rule("")
     for rule in (rule for group in rules["spec"]["groups"] for rule in group["rules"]):
-        link = f"{{{{ .Values.prometheus.runbook }}}}#{rule['alert'].lower()}"
-        rule["annotations"]["runbook_url"] = Inline(json.dumps(link))
+        link = json.dumps(f"{{{{ . }}}}#{rule['alert'].lower()}")
+        code = f"{{{{- with .Values.prometheus.runbook }}}}\nrunbook_url: {link}\n{{{{- end }}}}"
+        rule["annotations"]["runbook_url"] = Lines(code)
     services, pods = monitoring.service_monitor(""), monitoring.pod_monitor("")
     (of_service,), (of_pod,) = services["spec"]["endpoints"], pods["spec"]["podMetricsEndpoints"]
     of_pod["security"] = Lines(_SCRAPE.replace(_TOKEN_FILE, _authorization(of_pod)))

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema
 
-from aimctl.api.alerts import RUNBOOK
 from aimctl.api.deployment import DEFAULT_IMAGE, deployment
 from aimctl.api.protection import METRICS_CLIENTS, priority_class
 from aimctl.generation.documents import to_yaml
@@ -112,8 +111,9 @@ class Prometheus(_Group):
     """Create a PodMonitor, instead of the ServiceMonitor: with both, every value counts twice in sums."""
     rules: bool = False
     """Create a PrometheusRule with the alerts."""
-    runbook: str = RUNBOOK
-    """Address of the runbook, to which the alerts link; the default is a file of this repository."""
+    runbook: str = ""
+    """Address of your copy of the runbook, to which the alerts then link. In any case each alert has the command that
+    prints its section, `aimctl runbook NAME`."""
     labels: dict[str, str] = Field(default={})
     """Labels of these objects, by which a Prometheus may select them."""
 

@@ -1,4 +1,4 @@
-"""The alert rules fire when they should, as ``promtool`` evaluates them, and ``docs/runbook.md`` has a section for each."""
+"""The alert rules fire when they should, as ``promtool`` evaluates them, and the runbook has a section for each."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from aimctl.api.alerts import ALERTS, RUNBOOK
+from aimctl.api.alerts import ALERTS
+from aimctl.cli.errors import CommandError
+from aimctl.cli.pages.runbook import runbook_page, runbook_text
 
 ROOT = Path(__file__).parents[3]
-TEXT = (ROOT / RUNBOOK).read_text(encoding="utf-8")
+TEXT = runbook_text()
 SECTIONS = dict(re.findall(r"^## (Aim\w+)\n(.*?)(?=^## )", TEXT, re.DOTALL | re.MULTILINE))
 NAMES = [alert.name for alert in ALERTS]
 
@@ -291,15 +293,31 @@ def test_a_section_has_meaning_impact_commands_and_a_remedy(alert: Any) -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=NAMES)
-def test_an_alert_describes_itself_and_links_to_its_section(alert: Any) -> None:
+def test_an_alert_describes_itself_and_names_the_command_that_prints_its_section(alert: Any) -> None:
     assert alert.severity in {"critical", "warning", "info"}
     assert alert.summary
     assert not alert.summary.endswith(".")
     assert alert.description.endswith(".")
-    page, _, anchor = alert.runbook().partition("#")
-    assert page == RUNBOOK
-    # GitHub and mkdocs make the anchor of a heading of one word by lowering its case.
-    assert anchor in {heading.lower() for heading in re.findall(r"^## (\w+)$", TEXT, re.MULTILINE)}
+    program, command, name = alert.runbook.split()
+    assert (program, command) == ("aimctl", "runbook")
+    assert runbook_page(name.lower()).startswith(f"## {name}\n\n**Meaning.**")
+
+
+def test_a_section_is_printed_with_the_functions_that_its_commands_use() -> None:
+    with_logs, without = runbook_page("AimNoLeader"), runbook_page("AimServicesWait")
+    assert "logs() {" in with_logs
+    assert "logs() {" not in without
+    assert "## AimObjectsWait" not in without
+
+
+def test_all_alerts_are_listed_and_an_unknown_one_is_rejected_with_a_suggestion() -> None:
+    assert [line.split()[:2] for line in runbook_page(None).splitlines()] == [
+        [item.name, item.severity] for item in ALERTS
+    ]
+    assert "{{" not in runbook_page(None)
+    with pytest.raises(CommandError, match="did you mean 'AimNoLeader'") as caught:
+        runbook_page("AimNoLeaders")
+    assert caught.value.exit_code == 2
 
 
 PROMTOOL = os.environ.get("PROMTOOL") or shutil.which("promtool")

@@ -1,4 +1,4 @@
-"""The pages on fields, commands and metrics are up to date, and complete."""
+"""The pages on fields, commands and metrics, and the runbook, are up to date, and complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def texts(reference):
     return reference.pages()
 
 
-@pytest.mark.parametrize("name", ["fields.md", "commands.md", "metrics.md"])
+@pytest.mark.parametrize("name", ["fields.md", "commands.md", "metrics.md", "runbook.md"])
 def test_a_page_is_up_to_date(texts, name):
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == texts[name], "run `make docs`"
 
