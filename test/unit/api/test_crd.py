@@ -316,3 +316,24 @@ def test_who_may_edit_one_namespace_asks_for_no_models_of_the_cluster(model: dic
         assert "spec.model.creationScope: Cluster is valid in AIMClusterRuntimeConfigs only" in error
     else:
         assert errors == []
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_exactly_the_immutable_fields_are_described_as_immutable(kind: CustomKind[Any]) -> None:
+    schema = root(kind)["properties"]["spec"]
+    said = {path for path, field in nodes(schema, "spec") if "mmutable" in field.get("description", "")}
+    rules = [rule["message"] for rule in schema.get("x-kubernetes-validations", ())]
+    enforced = {text.split()[0] for text in rules if " is immutable" in text}
+    assert said == {".".join(path.split(".")[:2]) for path in enforced}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_a_reference_to_a_runtime_config_is_described_with_where_it_is_looked_up(
+    kind: CustomKind[Any],
+) -> None:
+    for path, field in nodes(root(kind)["properties"]["spec"], "spec"):
+        text = field.get("description", "")
+        if path.endswith(".runtimeConfigName"):
+            assert "AIMRuntimeConfig in " in text
+            assert "otherwise of the AIMClusterRuntimeConfig" in text
+            assert ("operator namespace" in text) == (not kind.namespaced or kind.name == "AIMModel")

@@ -81,9 +81,16 @@ class TemplateCacheSpec(View):
         " AIMClusterServiceTemplate, to cache."
     )
     storage_class_name: ObjectName | None = Field(
-        None, description="Storage class of the cache volumes; that of the runtime config when absent."
+        None,
+        description="Storage class of new cache volumes; that of the runtime config when absent, otherwise"
+        " the cluster's default.",
     )
-    runtime_config_name: ObjectName = Field("default", description="Runtime config for storage defaults.")
+    runtime_config_name: ObjectName = Field(
+        "default",
+        description="Name of the AIMRuntimeConfig in this namespace, otherwise of the"
+        " AIMClusterRuntimeConfig: storage class, headroom and environment of the downloads. Only the one"
+        " named default may be missing.",
+    )
     env: EnvList = Field(
         default=(), description="Environment variables of the download Jobs, typically authentication tokens."
     )
@@ -154,20 +161,27 @@ class ModelCacheSpec(View):
         alias="sourceURI", description="URI to download from: hf:// or s3://. Immutable after creation."
     )
     size: Size = Field(
-        description="Expected size as a quantity, such as 16Gi; the volume is larger by the headroom."
+        description="Expected size as a quantity, such as 16Gi; the volume is larger by the headroom. An"
+        " existing volume does not change with it."
     )
     storage_class_name: ObjectName | None = Field(
-        None, description="Storage class of the volume; that of the runtime config when absent."
+        None,
+        description="Storage class of the volume; that of the runtime config when absent, otherwise the"
+        " cluster's default. An existing volume does not change with it.",
     )
     runtime_config_name: ObjectName = Field(
-        "default", description="Runtime config for storage class and headroom."
+        "default",
+        description="Name of the AIMRuntimeConfig in this namespace, otherwise of the"
+        " AIMClusterRuntimeConfig: storage class, headroom and environment of the download. Only the one"
+        " named default may be missing.",
     )
     env: EnvList = Field(
         default=(), description="Environment variables of the download Job, typically authentication tokens."
     )
     model_download_image: Image = Field(
         DEFAULT_DOWNLOAD_IMAGE,
-        description="Image of the download Job: with Python, and huggingface_hub for hf:// or boto3 for s3://.",
+        description="Image of the download Job: with Python, and huggingface_hub for hf:// or boto3 for"
+        " s3://.",
     )
     image_pull_secrets: PullSecretList = Field(
         default=(), description="Secrets for pulling the download image."
@@ -189,8 +203,8 @@ class DownloadFailure(View):
     finished_at: Time | None = Field(None, description="Time at which the operator observed it.")
     references: str = Field(
         "",
-        description="Hash of the versions of the Secrets and ConfigMaps that the pod refers to, after several failures."
-        " When one of them changes, the download is tried again before nextDownloadAt.",
+        description="Hash of the versions of the Secrets and ConfigMaps that the pod refers to, after several"
+        " failures. When one of them changes, the download is tried again before nextDownloadAt.",
         json_schema_extra={"maxLength": 64},
     )
 
@@ -237,7 +251,6 @@ class ModelCacheStatus(View):
         None, description="The completed download. It applies to that volume only."
     )
     progress: DownloadProgress | None = Field(None, description="Progress of the download.")
-    last_used: Time | None = Field(None, description="Time at which a service last used the cache.")
 
 
 class AIMModelCache(KindView):

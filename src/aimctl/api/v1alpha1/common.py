@@ -105,12 +105,12 @@ class GpuSelector(View):
 
     count: Int32 | None = Field(
         None,
-        description="Number of GPUs per replica. Immutable after creation.",
+        description="Number of GPUs per replica.",
         json_schema_extra={"minimum": 1, "maximum": 1024},
     )
     model: str | None = Field(
         None,
-        description="GPU type, such as MI300X or MI325X. Immutable after creation.",
+        description="GPU type, such as MI300X or MI325X.",
         json_schema_extra={
             "minLength": 1,
             "maxLength": 63,

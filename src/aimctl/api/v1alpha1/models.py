@@ -58,7 +58,9 @@ class ModelDiscovery(View):
         " model.autoDiscovery decides, which defaults to true.",
     )
     auto_create_templates: bool = Field(
-        default=True, description="Create a service template for each deployment that the image recommends."
+        default=True,
+        description="Create a template of the model's scope for each deployment that the image recommends."
+        " Existing templates are never changed or deleted.",
     )
 
 
@@ -66,32 +68,43 @@ class ModelSpec(View):
     """The specification of a model."""
 
     image: Image = Field(
-        description="Container image of the model, such as ghcr.io/silogen/aim-llama-3-8b:0.3."
+        description="Container image of the model, such as ghcr.io/silogen/aim-llama-3-8b:0.3. When it"
+        " changes, the templates of the model are discovered again."
     )
     discovery: ModelDiscovery | None = Field(
         None,
-        description="Settings for reading the image's metadata. When absent, the defaults of the runtime config apply.",
+        description="Settings for reading the image's metadata. When absent, the runtime config decides"
+        " whether it is read.",
     )
     default_service_template: ObjectName | None = Field(
-        None, description="Template that services of this model use if they do not name one."
+        None,
+        description="Template that services of this model use if they do not name one and it exists: an"
+        " AIMServiceTemplate of their namespace, otherwise an AIMClusterServiceTemplate.",
     )
     runtime_config_name: ObjectName = Field(
-        "default", description="Runtime config of this model: AIMRuntimeConfig, else AIMClusterRuntimeConfig."
+        "default",
+        description="Name of the AIMRuntimeConfig in the model's namespace (for cluster models the operator"
+        " namespace), otherwise of the AIMClusterRuntimeConfig. Only the one named default may be missing.",
     )
     image_pull_secrets: PullSecretList = Field(
         default=(),
         description="Secrets for pulling the image and reading its metadata. They must exist in the model's"
-        " namespace, for cluster models in the operator namespace.",
+        " namespace; those of cluster models in the operator namespace, and for inference in the namespace of"
+        " the service.",
     )
     service_account_name: ObjectName | None = Field(
         None,
-        description="Service account of the pods that run the image; the namespace's default when absent.",
+        description="Service account of discovery Jobs and inference pods, if neither template nor service"
+        " name one; the default of the namespace when absent.",
     )
     resources: ResourceRequirements | None = Field(
-        None, description="Container resources; those of templates and services override them."
+        None,
+        description="Container resources of inference pods; those of templates and services override them.",
     )
     env: EnvList = Field(
-        default=(), description="Environment variables of every container that runs the image."
+        default=(),
+        description="Environment variables of discovery and of inference pods, but not of downloads; they"
+        " override those of the runtime config.",
     )
 
 
@@ -167,8 +180,8 @@ class ImageMetadata(View):
     oci: OciMetadata | None = Field(None, description="General OCI labels of the image.")
     input_hash: str | None = Field(
         None,
-        description="Hash of the image, the pull secrets and the rediscover annotation. The metadata is read again"
-        " when it changes.",
+        description="Hash of the image, the pull secrets and the rediscover annotation. The metadata is read"
+        " again when it changes.",
         json_schema_extra={"maxLength": 64},
     )
     extracted_at: Time | None = Field(None, description="Time at which the metadata was read.")

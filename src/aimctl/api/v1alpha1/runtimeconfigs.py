@@ -48,9 +48,9 @@ class ModelDefaults(View):
     )
     allowed_images: tuple[str, ...] = Field(
         default=(),
-        description="Images of which cluster-scoped models may be created with creationScope: Cluster; * matches any"
-        " number of characters, as in ghcr.io/example/*. Images are compared with registry and tag, such as"
-        " docker.io/library/name:latest. None by default.",
+        description="Images of which cluster-scoped models may be created with creationScope: Cluster; *"
+        " matches any number of characters, as in ghcr.io/example/*. Images are compared with registry and"
+        " tag, such as docker.io/library/name:latest. None by default.",
         json_schema_extra={
             "maxItems": 64,
             "x-kubernetes-list-type": "set",
@@ -81,31 +81,35 @@ class RuntimeConfigSpec(View):
 
     default_storage_class_name: ObjectName | None = Field(
         None,
-        description="Storage class of cache volumes that do not name one; the cluster's default when absent.",
+        description="Storage class of new cache volumes for which no cache names one; the cluster's default"
+        " when absent.",
     )
     pvc_headroom_percent: Int32 = Field(
         DEFAULT_PVC_HEADROOM_PERCENT,
-        description="Additional space on a cache volume, in percent of the source's size.",
+        description="Additional space on a new cache volume, in percent of the source's size.",
         json_schema_extra={"minimum": 0, "maximum": 1000},
     )
     model: ModelDefaults | None = Field(None, description="Defaults for models.")
     label_propagation: LabelPropagation | None = Field(
         None,
-        description="Labels that are copied to created objects. InferenceServices get all labels of their service. In"
-        " an AIMRuntimeConfig it has no effect: that of the AIMClusterRuntimeConfig of the same name applies.",
+        description="Labels that are copied to created objects. InferenceServices get all labels of their"
+        " service. In an AIMRuntimeConfig it has no effect: that of the AIMClusterRuntimeConfig of the same"
+        " name applies.",
     )
     env: EnvList = Field(
         default=(),
-        description="Environment variables of discovery, downloads and inference; variables of templates"
-        " override them.",
+        description="Environment variables of discovery, downloads and inference pods; those of models,"
+        " templates, caches and services override them.",
     )
 
 
 class RuntimeConfigStatus(View):
     """The observed state of a runtime config."""
 
-    observed_generation: Int64 = Field(0, description="Most recent generation observed.")
-    conditions: Conditions = Field(default=(), description="Conditions.")
+    observed_generation: Int64 = Field(
+        0, description="Not set: the objects that use a runtime config report whether they found it."
+    )
+    conditions: Conditions = Field(default=(), description="Not set, for the same reason.")
 
 
 _NAMESPACED_MODELS = cel_rules(

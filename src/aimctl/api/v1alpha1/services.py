@@ -65,7 +65,8 @@ class ServiceModel(View):
     )
     image: Image | None = Field(
         None,
-        description="Container image of the model. If no model has this image, the operator creates one.",
+        description="Container image of the model. The model that has this image is used; if there is none,"
+        " the operator creates an AIMModel, or an AIMClusterModel if the runtime config says so.",
     )
 
 
@@ -74,7 +75,11 @@ class ServiceOverrides(View):
 
     metric: Metric | None = Field(None, description="Optimization goal, instead of the template's.")
     precision: Precision | None = Field(None, description="Numeric precision, instead of the template's.")
-    gpu_selector: GpuSelector | None = Field(None, description="GPUs per replica, instead of the template's.")
+    gpu_selector: GpuSelector | None = Field(
+        None,
+        description="GPUs per replica, instead of the template's; a count or model that is absent is the"
+        " template's.",
+    )
 
 
 class ServiceSpec(View):
@@ -86,27 +91,45 @@ class ServiceSpec(View):
         description="Template to use: an AIMServiceTemplate of this namespace, otherwise an"
         " AIMClusterServiceTemplate. When absent, the matching template is selected.",
     )
-    overrides: ServiceOverrides | None = Field(None, description="Overrides of the template.")
-    runtime_config_name: ObjectName = Field("default", description="Runtime config of this service.")
+    overrides: ServiceOverrides | None = Field(
+        None,
+        description="Values that differ from those of the template. A template with these values is used; if"
+        " there is none, it is derived. They may be changed at any time.",
+    )
+    runtime_config_name: ObjectName = Field(
+        "default",
+        description="Name of the AIMRuntimeConfig in this namespace, otherwise of the"
+        " AIMClusterRuntimeConfig. Only the one named default may be missing.",
+    )
     replicas: Int32 = Field(
-        1, description="Number of inference pods.", json_schema_extra={"minimum": 0, "maximum": 1000}
+        1,
+        description="Number of inference pods; 0 stops the service.",
+        json_schema_extra={"minimum": 0, "maximum": 1000},
     )
     cache_model: bool = Field(
         default=False,
-        description="Cache the model in this namespace first, also if the template does not enable caching.",
+        description="Cache the model in this namespace before it is served, also if the template does not"
+        " enable caching.",
     )
     resources: ResourceRequirements | None = Field(
-        None, description="Container resources; they override those of the template and the model."
+        None,
+        description="Container resources of the inference pods; each amount overrides that of the template"
+        " and the model. The number of GPUs is that of overrides.gpuSelector or of the template.",
     )
     env: EnvList = Field(
         default=(),
-        description="Environment variables of inference pods and downloads; they override the template's.",
+        description="Environment variables of inference pods, and of the downloads that cacheModel requests;"
+        " they override those of template, model and runtime config.",
     )
     image_pull_secrets: PullSecretList = Field(
-        default=(), description="Additional secrets for pulling the image."
+        default=(),
+        description="Secrets of this namespace for pulling the image, in addition to those of template and"
+        " model.",
     )
     service_account_name: ObjectName | None = Field(
-        None, description="Service account of the inference pods; the template's when absent."
+        None,
+        description="Service account of the inference pods; that of the template or the model when absent,"
+        " otherwise the default of the namespace.",
     )
 
 

@@ -85,11 +85,14 @@ class TemplateSpec(View):
     model_config = ConfigDict(json_schema_extra=dict(_IMMUTABLE))
 
     model_name: ObjectName = Field(
-        description="Name of the AIMModel or AIMClusterModel that this template runs. Immutable"
-        " after creation."
+        description="Name of the AIMModel in the template's namespace, otherwise of the AIMClusterModel, that"
+        " this template runs. Immutable after creation."
     )
     runtime_config_name: ObjectName = Field(
-        "default", description="Runtime config for storage defaults and discovery settings."
+        "default",
+        description="Name of the AIMRuntimeConfig in the template's namespace, otherwise of the"
+        " AIMClusterRuntimeConfig: environment of discovery, storage of the cache, and label propagation."
+        " Only the one named default may be missing.",
     )
     metric: Metric | None = Field(
         None,
@@ -98,29 +101,33 @@ class TemplateSpec(View):
     )
     precision: Precision | None = Field(
         None,
-        description="Numeric precision: auto, fp4, fp8, fp16, fp32, bf16, int4 or int8. Immutable"
-        " after creation.",
+        description="Numeric precision: auto (the image decides), fp4, fp8, fp16, fp32, bf16, int4 or int8."
+        " Immutable after creation.",
     )
     gpu_selector: GpuSelector | None = Field(
-        None, description="GPUs that one replica needs. Immutable after creation."
+        None,
+        description="GPUs that one replica needs; none when absent. Count and model are immutable after"
+        " creation.",
     )
     image_pull_secrets: PullSecretList = Field(
         default=(),
-        description="Secrets for pulling the image during discovery and inference. They must exist"
-        " in the template's"
-        " namespace, for cluster templates in the operator namespace.",
+        description="Secrets for pulling the image, in addition to the model's. They must exist in the"
+        " template's namespace.",
     )
     service_account_name: ObjectName | None = Field(
         None,
-        description="Service account of discovery Jobs and inference pods; the default of the namespace"
-        " when absent.",
+        description="Service account of discovery Jobs and inference pods; the model's when absent, otherwise"
+        " the default of the namespace.",
     )
     resources: ResourceRequirements | None = Field(
-        None, description="Container resources of inference pods; they override the model's."
+        None,
+        description="Container resources of inference pods; each amount overrides that of the model."
+        " Discovery Jobs do not use them.",
     )
     model_sources: tuple[ModelSource, ...] = Field(
         default=(),
-        description="Static model sources. When set, they are used directly and no discovery Job runs.",
+        description="Static model sources. When set, they are used directly and no discovery Job runs. They"
+        " may be changed at any time.",
         json_schema_extra=list_map("name", 256),
     )
 
@@ -129,11 +136,13 @@ class TemplateCaching(View):
     """Whether the model is downloaded in advance."""
 
     enabled: bool = Field(
-        default=False, description="Download the model sources into the namespace's caches on startup."
+        default=False,
+        description="Download the model sources to volumes of the namespace as soon as they are known.",
     )
     env: EnvList = Field(
         default=(),
-        description="Environment variables of the download Jobs; they override those of the template.",
+        description="Environment variables of the download Jobs, in addition to those of the template, which"
+        " they override.",
     )
 
 
@@ -142,8 +151,9 @@ class ServiceTemplateSpec(TemplateSpec):
 
     env: EnvList = Field(
         default=(),
-        description="Environment variables of discovery and model downloads, typically"
-        " authentication tokens.",
+        description="Environment variables of discovery, of downloads to its cache and of inference pods,"
+        " typically authentication tokens; they override those of model and runtime config. When they change,"
+        " discovery runs again.",
     )
     caching: TemplateCaching | None = Field(
         None,
@@ -154,6 +164,27 @@ class ServiceTemplateSpec(TemplateSpec):
 
 class ClusterServiceTemplateSpec(TemplateSpec):
     """The specification of a template for the whole cluster; env and caching exist in namespaces only."""
+
+    model_name: ObjectName = Field(
+        description="Name of the AIMClusterModel that this template runs; AIMModels of namespaces are not"
+        " used. Immutable after creation."
+    )
+    runtime_config_name: ObjectName = Field(
+        "default",
+        description="Name of the AIMRuntimeConfig in the operator namespace, otherwise of the"
+        " AIMClusterRuntimeConfig: environment of discovery and label propagation. Only the one named default"
+        " may be missing.",
+    )
+    image_pull_secrets: PullSecretList = Field(
+        default=(),
+        description="Secrets for pulling the image, in addition to the model's. For discovery they must exist"
+        " in the operator namespace, for inference in the namespace of the service.",
+    )
+    service_account_name: ObjectName | None = Field(
+        None,
+        description="Service account of discovery Jobs, in the operator namespace, and of inference pods, in"
+        " the namespace of the service; the model's when absent, otherwise the default of the namespace.",
+    )
 
 
 class DiscoveryRecord(View):
@@ -166,11 +197,13 @@ class DiscoveryRecord(View):
     )
     image: str = Field(
         "",
-        description="Image that was discovered, and that the profile belongs to.",
+        description="Image that the discovery Job ran.",
         json_schema_extra={"maxLength": 512},
     )
     job_name: str = Field("", description="Name of the discovery Job.", json_schema_extra={"maxLength": 63})
-    finished_at: Time | None = Field(None, description="Time at which the result was read.")
+    finished_at: Time | None = Field(
+        None, description="Time at which the operator observed the end of the Job."
+    )
 
 
 class DiscoveryFailure(DiscoveryRecord):
@@ -185,8 +218,8 @@ class DiscoveryFailure(DiscoveryRecord):
     )
     references: str = Field(
         "",
-        description="Hash of the versions of the Secrets and ConfigMaps that the pod refers to, after several failures."
-        " When one of them changes, discovery is tried again before retryAt.",
+        description="Hash of the versions of the Secrets and ConfigMaps that the pod refers to, after several"
+        " failures. When one of them changes, discovery is tried again before retryAt.",
         json_schema_extra={"maxLength": 64},
     )
 
@@ -247,7 +280,11 @@ class TemplateStatus(View):
         description="Complete profile from discovery, with engine arguments, environment and metadata.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-map-type": "atomic"},
     )
-    discovery: DiscoveryStatus | None = Field(None, description="The inputs that discovery has finished.")
+    discovery: DiscoveryStatus | None = Field(
+        None,
+        description="What is known about the discoveries of this template: the last result, and what"
+        " followed.",
+    )
 
 
 class AIMServiceTemplate(KindView):
