@@ -834,7 +834,8 @@ OF_OTHER_CONDITIONS = {
 }
 """Reasons of the documentation with which no object of the kind is explained."""
 WELL = {
-    *("ProfilesDiscovered", "Warm", "TemplateResolved", "TemplateDerived", "TemplateFound", "CacheAvailable"),
+    *("ProfilesDiscovered", "SourcesGiven", "Warm"),
+    *("TemplateResolved", "TemplateDerived", "TemplateFound", "CacheAvailable"),
     *(
         "RuntimeReady",
         "Downloaded",

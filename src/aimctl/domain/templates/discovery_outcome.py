@@ -62,7 +62,7 @@ DISCOVERY_JOB = JobKind(
     "discovery",
     CONTAINER,
     image_remedy="correct the model's spec.image",
-    access_remedy="check the pull secrets of template and model",
+    secrets_of="template or model",
     env_remedy="create it, or correct env in the template, its model or runtime config",
     hang="the container hangs in its dry run",
 )

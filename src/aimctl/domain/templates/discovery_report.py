@@ -23,6 +23,7 @@ __all__ = [
     "DISCOVERY_FAILED",
     "DISCOVERY_RUNNING",
     "PROFILES_DISCOVERED",
+    "SOURCES_GIVEN",
     "DiscoveryReport",
     "failed_report",
     "failure_of",
@@ -36,10 +37,14 @@ DISCOVERED = "Discovered"
 """Type of the condition."""
 
 PROFILES_DISCOVERED = "ProfilesDiscovered"
+"""Also for sources that are given: programs wait for this reason of ``Discovered``, and ``Ready`` has a reason of its
+own then."""
+SOURCES_GIVEN = "SourcesGiven"
+"""Reason of ``Ready`` if nothing was discovered, because the spec has the sources."""
 AWAITING_DISCOVERY = "AwaitingDiscovery"
 DISCOVERY_FAILED = "DiscoveryFailed"
 DISCOVERY_RUNNING = "DiscoveryRunning"
-"""Reasons of the condition. The last one distinguishes a running Job from a waiting one."""
+"""Reasons of ``Discovered``. The last one distinguishes a running Job from a waiting one."""
 
 
 @final

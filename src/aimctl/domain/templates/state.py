@@ -27,6 +27,7 @@ from aimctl.domain.templates.discovery_report import (
     DISCOVERY_FAILED,
     DISCOVERY_RUNNING,
     PROFILES_DISCOVERED,
+    SOURCES_GIVEN,
 )
 from aimctl.domain.templates.template import source_count, wants_caching
 from aimctl.kubetypes import find_condition
@@ -75,8 +76,9 @@ def _with_sources(seen: TemplateObservation, report: DiscoveryReport) -> RollUp[
     """
     count = len(report.sources)
     if not wants_caching(seen.template):
-        message = f"{source_count(count)} known"
-        return RollUp(TemplateState.READY, PROFILES_DISCOVERED, message)
+        if seen.view.spec.model_sources:
+            return RollUp(TemplateState.READY, SOURCES_GIVEN, report.condition.message)
+        return RollUp(TemplateState.READY, PROFILES_DISCOVERED, f"{source_count(count)} known")
     warm = find_condition(seen.view.status.conditions, CACHE_WARM)
     if warm is None:
         message = "caching is enabled and has not started"
