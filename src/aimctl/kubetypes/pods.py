@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimctl.kubetypes.view import Condition, View
+from aimctl.kubetypes.view import Condition, LocalObjectReference, View
 
 __all__ = [
     "ClaimVolume",
@@ -90,6 +90,7 @@ class PodSpec(View, frozen=True, gc=False):
     containers: tuple[Container, ...] | None = None
     init_containers: tuple[Container, ...] | None = None
     volumes: tuple[Volume, ...] | None = None
+    image_pull_secrets: tuple[LocalObjectReference, ...] | None = None
 
 
 class PodStatus(View, frozen=True, gc=False):

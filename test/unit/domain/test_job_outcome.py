@@ -132,10 +132,10 @@ def test_a_job_that_exceeded_its_deadline_reports_possible_causes() -> None:
     [
         ('rpc error: code = NotFound desc = "ghcr.io/x:1": not found', ["was not found", "spec.image"]),
         ("manifest unknown", ["was not found"]),
-        ("failed to authorize: 401 Unauthorized", ["refused", "pull secrets"]),
+        ("failed to authorize: 401 Unauthorized", ["refused", "pull secret"]),
         (
             "pull access denied, repository does not exist or may require authorization",
-            ["refused", "pull secrets"],
+            ["refused", "pull secret"],
         ),
     ],
 )
@@ -152,7 +152,27 @@ def test_a_back_off_without_a_cause_fails_at_once() -> None:
         job("j", pods=[pod(waiting="ImagePullBackOff", message='Back-off pulling image "ghcr.io/x:1"')])
     )
     assert "Back-off" in text
-    assert "pull secrets" in text
+    assert "pull secret" in text
+
+
+@pytest.mark.parametrize(
+    ("named", "remedy"),
+    [
+        ([], "reate a pull secret in namespace 'team', and name it in imagePullSecrets of template or model"),
+        (
+            ["a", "b"],
+            "orrect the pull secret 'a', 'b', or name another one in imagePullSecrets of template or model",
+        ),
+    ],
+)
+@pytest.mark.parametrize("message", ["failed to authorize: 401 Unauthorized", "Back-off pulling image"])
+def test_the_remedy_against_a_registry_that_denies_access_depends_on_the_pull_secrets_of_the_pod(
+    named: list[str], remedy: str, message: str
+) -> None:
+    body = pod(waiting="ImagePullBackOff", message=message).body()
+    body["spec"] = {"imagePullSecrets": [{"name": name} for name in named]}
+    text = failure(job("j", pods=[Object.parse(PODS, json.dumps(body).encode())]))
+    assert remedy in text
 
 
 def test_an_invalid_image_name_fails_at_once() -> None:

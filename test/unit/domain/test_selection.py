@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import ServiceOverrides
+from aimctl.domain.conditions import MAX_MESSAGE
 from aimctl.domain.resolution import Missing
 from aimctl.domain.services.candidates import difference, has_overrides
 from aimctl.domain.services.choice import MATCHES_SHOWN
@@ -298,8 +299,28 @@ def test_the_message_names_value_step_and_remedy() -> None:
     assert "spec.templateRef" in choice.message
 
 
+def test_a_cause_that_several_templates_have_in_common_is_stated_once_with_its_remedy() -> None:
+    cause = "Secret 'hf' does not exist in namespace 'team': create it"
+    failed = [
+        template(name, "Failed", reason="DiscoveryFailed", message=cause) for name in ("a", "b", "c", "d")
+    ]
+    message = choose(service(templates=failed)).message
+    assert f"a, b, c and 1 more (Ready: it is Failed (DiscoveryFailed): {cause})" in message
+    assert message.endswith("; remove the cause, and the service continues")
+    assert len(message) <= MAX_MESSAGE
+    both = choose(service(templates=[*failed, template("e", gpu=(1, "H100"))])).message
+    assert both.count("Secret 'hf'") == 1
+    assert "e (GPU: it needs GPU H100, which no node offers)" in both
+
+
+def test_the_only_template_is_not_counted() -> None:
+    message = choose(service(templates=[template("a", gpu=(1, "H100"))])).message
+    assert message.startswith("the only template of AIMClusterModel ")
+    assert "a (GPU: it needs GPU H100, which no node offers)" in message
+
+
 def test_of_many_candidates_those_that_reached_the_latest_steps_are_shown() -> None:
-    many = [template(f"t{number:04}", gpu=(1, "H100")) for number in range(600)]
+    many = [template(f"t{number:04}", gpu=(1, f"H{number:04}")) for number in range(600)]
     choice = choose(service(templates=[*many, template("zz"), template("zzz")]))
     shown = choice.matching()
     assert len(shown) == MATCHES_SHOWN

@@ -81,7 +81,7 @@ DOWNLOAD_JOB = JobKind(
     "download",
     CONTAINER,
     image_remedy="correct spec.modelDownloadImage",
-    access_remedy="check spec.imagePullSecrets",
+    secrets_of="template, service or cache",
     env_remedy="create it, or correct env in the model cache, the template or the runtime config",
     hang="the download hangs",
 )

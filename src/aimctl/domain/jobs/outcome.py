@@ -19,7 +19,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, final
 
-from aimctl.domain.conditions import abridge, parse_rfc3339
+from aimctl.domain.conditions import abridge, list_few, parse_rfc3339
 from aimctl.domain.excerpts import last_lines
 from aimctl.domain.jobs.disruption import disruption, lost_node
 from aimctl.domain.plan import List, ReadLog
@@ -101,7 +101,7 @@ class JobKind:
         word: what the Job does, such as ``download``.
         container: name of the container whose exit code and log count.
         image_remedy: against an image that does not exist.
-        access_remedy: against a registry that denies access.
+        secrets_of: the objects in whose imagePullSecrets a pull secret may be named.
         env_remedy: against a Secret or ConfigMap that does not exist.
         hang: why the Job may have exceeded its deadline.
     """
@@ -109,7 +109,7 @@ class JobKind:
     word: str
     container: str
     image_remedy: str
-    access_remedy: str
+    secrets_of: str
     env_remedy: str
     hang: str
 
@@ -296,7 +296,7 @@ def _pending(kind: JobKind, pod: Object[Pod], now: datetime, longest: timedelta 
             text = f"{item.image!r} is not a valid image name; {kind.image_remedy}"
             return Failed(text, Cause.IMAGE_NAME, waiting.reason)
         if waiting.reason in _PULL_REASONS:
-            problem, grace = _pull_problem(kind, item.image, waiting.reason, message)
+            problem, grace = _pull_problem(kind, pod, item.image, waiting.reason, message)
             return after(problem, grace)
         if waiting.reason in _CONFIG_REASONS:
             text = f"the container cannot be created: {message or waiting.reason}"
@@ -313,14 +313,16 @@ def _pending(kind: JobKind, pod: Object[Pod], now: datetime, longest: timedelta 
     return Waiting()
 
 
-def _pull_problem(kind: JobKind, image: str, reason: str, message: str) -> tuple[Failed, timedelta]:
+def _pull_problem(
+    kind: JobKind, pod: Object[Pod], image: str, reason: str, message: str
+) -> tuple[Failed, timedelta]:
     """Why a pull fails, and the grace period of that cause."""
     lower = message.lower()
     detail = _core(message) or reason
     at_once = timedelta(0)
     # Registries answer "not found or access denied" to clients without access, so this is tested first.
     if any(word in lower for word in _DENIED):
-        text = f"the registry refused access to image {image!r}: {detail}. {_sentence(kind.access_remedy)}"
+        text = f"the registry refused access to image {image!r}: {detail}. {_sentence(_access_remedy(kind, pod))}"
         return Failed(text, Cause.IMAGE_ACCESS, reason), at_once
     if any(word in lower for word in _NOT_FOUND):
         text = f"image {image!r} was not found: {detail}. {_sentence(kind.image_remedy)}"
@@ -329,7 +331,21 @@ def _pull_problem(kind: JobKind, image: str, reason: str, message: str) -> tuple
     if reason == "ErrImagePull" or "ErrImagePull" in message:
         return Failed(text, Cause.IMAGE, reason), PULL_GRACE
     # Back-off without a cause: the kubelet has failed before, and the message does not say why.
-    return Failed(f"{text}. Check the image name; {kind.access_remedy}", Cause.IMAGE, reason), at_once
+    return Failed(f"{text}. Check the image name; {_access_remedy(kind, pod)}", Cause.IMAGE, reason), at_once
+
+
+def _access_remedy(kind: JobKind, pod: Object[Pod]) -> str:
+    """What to do about a registry that denies access, with the pull secrets that the pod has."""
+    names = [repr(item.name) for item in pod.view.spec.image_pull_secrets or () if item.name]
+    if names:
+        return (
+            f"correct the pull secret {list_few(names)}, or name another one in imagePullSecrets of"
+            f" {kind.secrets_of}"
+        )
+    return (
+        f"create a pull secret in namespace {pod.meta.namespace!r}, and name it in imagePullSecrets of"
+        f" {kind.secrets_of}"
+    )
 
 
 def _core(message: str) -> str:

@@ -20,10 +20,10 @@ MATCHES_SHOWN = 256
 """Entries of ``status.templateMatching``. The templates that reached the latest steps come first."""
 
 _NAMED = 3
-"""Candidates that a message names."""
+"""Candidates, or causes, that a message names."""
 
 _REASONS = 180
-"""Characters for the reasons of all candidates that a message names."""
+"""Characters for all reasons that a message states."""
 
 
 @final
@@ -56,20 +56,24 @@ class Choice:
 
 
 def list_reasons(matches: Sequence[Match]) -> str:
-    """Templates with the step that excluded each, and why."""
-    limit = _REASONS // max(1, min(len(matches), _NAMED))
+    """Templates with the step that excluded them, and why. What several have in common is stated once."""
+    causes: dict[tuple[str, str], list[str]] = {}
+    for match in matches:
+        causes.setdefault((match.dropped_by, match.message), []).append(match.template.meta.name)
+    shown = list(causes.items())[:_NAMED]
+    limit = _REASONS // max(1, len(shown))
     reasons = "; ".join(
-        f"{match.template.meta.name} ({match.dropped_by}: {conditions.abridge(match.message, limit)})"
-        for match in matches[:_NAMED]
+        f"{conditions.list_few(names)} ({step}: {conditions.abridge(message, limit)})"
+        for (step, message), names in shown
     )
-    return reasons + _more(len(matches))
+    return reasons + _more(len(matches) - sum(len(names) for _, names in shown))
 
 
 def list_names(names: Iterable[str]) -> str:
     """Names in order, the first few of them."""
     listed = sorted(names)
-    return ", ".join(listed[:_NAMED]) + _more(len(listed))
+    return ", ".join(listed[:_NAMED]) + _more(len(listed) - _NAMED)
 
 
 def _more(count: int) -> str:
-    return f" and {count - _NAMED} more, see status.templateMatching" if count > _NAMED else ""
+    return f" and {count} more, see status.templateMatching" if count > 0 else ""

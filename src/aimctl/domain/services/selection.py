@@ -29,6 +29,7 @@ from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.services.base import base_in_use, mark_base
 from aimctl.domain.services.candidates import (
     ENUMERATION,
+    GPU,
     MATCHES,
     READY,
     SELECTION,
@@ -363,12 +364,15 @@ def _no_match(service: ServiceObservation, matches: tuple[Match, ...]) -> Choice
             " recommends none (see the conditions of the model); create one"
         )
     else:
-        message = (
-            f"none of the {len(matches)} templates of {model} matches: {list_reasons(matches)}; correct one of them,"
-            " or name one in spec.templateRef"
-        )
-        if has_overrides(service.spec.overrides):
-            message += ", from which a template with the overrides is then derived"
+        number = f"none of the {len(matches)} templates" if len(matches) > 1 else "the only template"
+        verb = "matches" if len(matches) > 1 else "does not match"
+        message = f"{number} of {model} {verb}: {list_reasons(matches)}"
+        if {match.dropped_by for match in matches} <= {READY, GPU}:
+            message += "; remove the cause, and the service continues"
+        else:
+            message += "; create a template that matches, or name one in spec.templateRef"
+            if has_overrides(service.spec.overrides):
+                message += ", from which a template with the overrides is then derived"
     return Choice(None, TEMPLATE_NOT_FOUND, message, ServiceState.FAILED, matches)
 
 
