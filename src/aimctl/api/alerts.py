@@ -229,8 +229,8 @@ ALERTS: Sequence[Alert] = (
         "warning",
         f"A service {_WHERE} has not started for an hour",
         "It has waited without progress for {{ $value | humanizeDuration }}. Usually something is missing in the"
-        " cluster: KServe, a quota, a node with the GPU, a storage class. `aimctl status --problems -n {{ $labels.namespace }}`"
-        " names the service and the cause.",
+        " cluster: KServe, a quota, a node with the GPU, a storage class."
+        " `aimctl status --problems -n {{ $labels.namespace }}` names the service and the cause.",
     ),
     Alert(
         "AimObjectsWait",
