@@ -65,6 +65,8 @@ _WORD = re.compile(r"[A-Z]{1,3}[0-9]{1,4}[A-Z]{0,2}|[0-9]{4}")
 _NOISE = frozenset({
     "NVIDIA", "AMD", "TESLA", "QUADRO", "GEFORCE", "GRID", "INSTINCT", "RADEON", "GPU", "GRAPHICS",
 })  # fmt: skip
+_VARIANTS = frozenset({"ADA", "TI", "SUPER"})
+"""Words after a model that make it another one: "RTX 6000" is older than "RTX 6000 Ada Generation", and smaller."""
 _FORM_FACTOR = re.compile(r"SXM[0-9]?|PCIE|NVL[0-9]*|OAM|HBM[0-9]E?|HGX|DGX|MIG|[0-9]+GB|VF")
 
 
@@ -82,9 +84,8 @@ def normalise(text: str) -> str:
     for position, word in enumerate(useful):
         if _WORD.fullmatch(word):
             # "RTX 4090": the number alone is ambiguous
-            if word.isdigit():
-                return "".join(useful[max(0, position - 1) : position + 1])
-            return word
+            name = "".join(useful[max(0, position - 1) : position]) + word if word.isdigit() else word
+            return name + "".join(more for more in useful[position + 1 :] if more in _VARIANTS)
     return "-".join(useful) or "-".join(words)
 
 
