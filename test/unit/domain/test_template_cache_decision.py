@@ -495,6 +495,12 @@ def test_a_hundred_percent_is_reported_for_complete_downloads_only():
     assert status_of(decide_template_cache(observe_cache(models=models)))["progress"]["percent"] == 100
 
 
+def test_a_sum_of_sizes_is_at_most_an_int64():
+    models = [model_cache(source, size="7Ei") for source in (LLAMA, TOKENIZER)]
+    progress = status_of(decide_template_cache(observe_cache(models=models)))["progress"]
+    assert progress["totalBytes"] == 2**63 - 1
+
+
 def test_progress_is_written_once_in_ten_seconds_and_a_change_of_state_at_once():
     first = observe_cache(models=both("Progressing", "", downloaded=100))
     written = after(first, decide_template_cache(first))

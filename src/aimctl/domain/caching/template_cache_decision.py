@@ -46,7 +46,7 @@ from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
 from aimctl.domain.templates.template import source_count, wants_caching
 from aimctl.kubetypes import find_condition
-from aimctl.kubetypes.quantity import size_in_bytes
+from aimctl.kubetypes.quantity import MAX_BYTES, size_in_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,6 +189,8 @@ def _progress(seen: TemplateCacheObservation, entries: list[Entry]) -> tuple[dic
         total, downloaded = total + expected, downloaded + arrived
         done = done and entry.state is CacheState.AVAILABLE
     percent = 100 if done else min(99, 100 * downloaded // total) if total else 0
+    # Sizes may be mistakes, and the API server rejects a sum that is no int64 with the whole status.
+    total, downloaded = min(total, MAX_BYTES), min(downloaded, MAX_BYTES)
     before = seen.cache.view.status.progress
     current = {
         "downloadedBytes": downloaded,
