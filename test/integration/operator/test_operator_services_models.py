@@ -160,6 +160,18 @@ async def test_an_image_without_recommendations_leaves_a_service_without_templat
 
 
 @virtual_time
+async def test_a_service_names_the_cause_if_the_image_of_its_model_cannot_be_read():
+    async with serving(catalogue=images(image("aim-none:*"))) as w:
+        w.start()
+        await w.service("s", "team", model={"image": "registry.example/absent:1"})
+        await w.until_service("s", "Failed", "TemplateNotFound", seconds=60)
+        message = w.condition("Ready")["message"]
+        assert "recommends none" not in message
+        assert "registry.example/absent:1" in message
+        assert "does not have image" in message
+
+
+@virtual_time
 async def test_several_models_of_the_image_are_ambiguous_and_named_until_one_is_left():
     async with serving() as w:
         await w.model("one", image=IMAGE, discovery=QUIET)

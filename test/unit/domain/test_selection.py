@@ -313,6 +313,18 @@ def test_a_cause_that_several_templates_have_in_common_is_stated_once_with_its_r
     assert "e (GPU: it needs GPU H100, which no node offers)" in both
 
 
+def test_a_model_that_is_not_ready_is_the_cause_of_missing_templates() -> None:
+    problem = "denied access to image 'x:1': add a pull secret for this registry to spec.imagePullSecrets"
+    choice = choose(service(problem=problem))
+    assert (choice.reason, choice.state) == ("TemplateNotFound", "Failed")
+    assert choice.message == (
+        f"there is no template of AIMClusterModel 'llama', because it is not Ready: {problem}"
+    )
+    other = choose(service(problem=problem, templates=[template("a", "Failed", message="exit code 1")]))
+    assert "exit code 1" in other.message
+    assert problem not in other.message
+
+
 def test_the_only_template_is_not_counted() -> None:
     message = choose(service(templates=[template("a", gpu=(1, "H100"))])).message
     assert message.startswith("the only template of AIMClusterModel ")

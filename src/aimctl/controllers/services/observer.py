@@ -6,7 +6,7 @@ of one model.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ModelState, Scope
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
 
-__all__ = ["ServiceObserver", "model_settled"]
+__all__ = ["ServiceObserver", "model_progress"]
 
 
 @final
@@ -70,6 +70,7 @@ class ServiceObserver:
         config = self.runtime_config(view.spec.runtime_config_name, namespace)
         model = self._model(view, namespace, config)
         templates = tuple(self._templates_of(model, namespace))
+        progress = self._model_progress(model)
         return ServiceObservation(
             obj=obj,
             model=model,
@@ -79,7 +80,8 @@ class ServiceObserver:
             gpus=self._references.inventory.offered,
             now=self._clock.now(),
             current=self._current(view.status.resolved_template, namespace),
-            model_settled=self._model_settled(model),
+            model_settled=progress.settled,
+            model_problem=progress.problem,
             configured=frozenset(self._configured(templates)),
             waits={uid: WAIT_SECONDS - seconds for uid, seconds in self.waits.of(request).items()},
             known=known,
@@ -125,13 +127,13 @@ class ServiceObserver:
             obj = self.cache.get(kinds.CLUSTER_MODELS, name)
         return obj
 
-    def _model_settled(self, model: Resolved[ModelSpec] | Missing | NewModel) -> bool:
+    def _model_progress(self, model: Resolved[ModelSpec] | Missing | NewModel) -> ModelProgress:
         if not isinstance(model, Resolved) or model.reference is None:
-            return True
+            return ModelProgress()
         name, namespace = model.reference.name, model.reference.namespace
         resource: Resource[Any] = kinds.MODELS if namespace else kinds.CLUSTER_MODELS
         obj: Model | None = self.cache.get(resource, name, namespace)
-        return obj is None or model_settled(obj)
+        return ModelProgress() if obj is None else model_progress(obj)
 
     # ---- templates
 
@@ -173,10 +175,27 @@ class ServiceObserver:
         return found if found is not None and found.meta.uid == known.uid else None
 
 
-def model_settled(model: Model) -> bool:
-    """Whether the reconciler of a model has read its image, or cannot continue without intervention."""
+class ModelProgress(NamedTuple):
+    """How far the reconciler of a model is.
+
+    Attributes:
+        settled: whether it has read the image, or cannot continue without intervention.
+        problem: the message of the model's condition ``Ready`` if it is settled and not Ready.
+    """
+
+    settled: bool = True
+    problem: str = ""
+
+
+def model_progress(model: Model) -> ModelProgress:
+    """How far the reconciler of a model is."""
     view = model.view_or_none
-    if view is None or view.status.status not in ("", ModelState.PENDING):
-        return True
-    resolved = find_condition(view.status.conditions, RUNTIME_RESOLVED)
-    return resolved is not None and resolved.status == "False"
+    if view is None:
+        return ModelProgress()
+    conditions = view.status.conditions
+    resolved = find_condition(conditions, RUNTIME_RESOLVED)
+    stuck = resolved is not None and resolved.status == "False"
+    if view.status.status in ("", ModelState.PENDING) and not stuck:
+        return ModelProgress(settled=False)
+    ready = find_condition(conditions, READY)
+    return ModelProgress(problem=ready.message if ready is not None and ready.status == "False" else "")

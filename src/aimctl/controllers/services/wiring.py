@@ -24,7 +24,7 @@ from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.inventory import GpuChanges
 from aimctl.controllers.services.deployment import DeploymentObserver
 from aimctl.controllers.services.facts import cache_facts, template_facts
-from aimctl.controllers.services.observer import ServiceObserver, model_settled
+from aimctl.controllers.services.observer import ServiceObserver, model_progress
 from aimctl.controllers.services.wiring_derivation import add_derivation
 from aimctl.domain.services.decision import decide_service
 from aimctl.domain.templates.template import model_name
@@ -133,7 +133,7 @@ class _Sources:
                 Watch(
                     informer(kind),
                     EnqueueMapped(self._of_model),
-                    [any_of(generation_changed, changed(model_settled))],
+                    [any_of(generation_changed, changed(model_progress))],
                 )
                 for kind in _MODELS
             ),

@@ -66,6 +66,7 @@ class ServiceObservation:
         current: the template in ``status.resolvedTemplate``, if it still exists (by UID), whatever its model.
         model_settled: whether the model's own reconciler has read its image. Before that, the templates that the image
             recommends may still be created.
+        model_problem: why the model is not Ready, after its image was read; "" if it is Ready.
         configured: UIDs of templates whose status reports a missing runtime config that exists by now.
         waits: the waits for templates that have begun, by UID: seconds until they end; 0 or less for those that have
             ended.
@@ -81,6 +82,7 @@ class ServiceObservation:
     now: datetime
     current: Template | None = None
     model_settled: bool = True
+    model_problem: str = ""
     configured: frozenset[str] = frozenset()
     waits: Mapping[str, float] = field(default_factory=dict)
     known: Known = field(default_factory=Known)

@@ -358,7 +358,9 @@ def _no_match(service: ServiceObservation, matches: tuple[Match, ...]) -> Choice
             f"{model} has no templates yet; its image is being read for the templates that it recommends"
         )
         return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING)
-    if not matches:
+    if not matches and service.model_problem:
+        message = f"there is no template of {model}, because it is not Ready: {service.model_problem}"
+    elif not matches:
         message = (
             f"there is no template of {model} in namespace {service.namespace!r} or in the cluster, and its image"
             " recommends none (see the conditions of the model); create one"
