@@ -8,14 +8,17 @@ Contract:
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from aimctl.domain.conditions import list_few
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aimctl.kubetypes import Object
+    from aimctl.kubetypes import Object, ObjectMeta
 
 __all__ = [
     "BASE_ANNOTATION",
@@ -35,6 +38,7 @@ __all__ = [
     "MODEL_CACHE",
     "TEMPLATE_ANNOTATION",
     "auto_model_name",
+    "being_deleted",
     "derived_template_name",
     "describe",
     "discovery_job_name",
@@ -78,6 +82,9 @@ LABEL_AUTO_GENERATED = "aim.silogen.ai/auto-generated"
 
 _HASH = 10
 _COMPARED = 500
+_EXPECTED_FINALIZER = re.compile(
+    r"foregroundDeletion|orphan|(?:[a-z.]+\.)?kubernetes\.io/.*|inferenceservice\.finalizers"
+)
 
 
 def shorten(text: str, limit: int = MAX_NAME) -> str:
@@ -139,6 +146,12 @@ def describe(obj: Object[Any]) -> str:
     namespace = obj.meta.namespace
     where = f" in namespace {namespace!r}" if namespace else ""
     return f"{obj.resource.kind} {obj.meta.name!r}{where}"
+
+
+def being_deleted(meta: ObjectMeta) -> str:
+    """``is being deleted``, with the finalizers that neither Kubernetes nor KServe removes."""
+    held = [name for name in meta.finalizers or () if not _EXPECTED_FINALIZER.fullmatch(name)]
+    return "is being deleted" + (f", and waits for the finalizer {list_few(map(repr, held))}" if held else "")
 
 
 def _hash(text: str) -> str:

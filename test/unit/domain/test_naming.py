@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.domain.naming import MAX_NAME, derived_template_name, discovery_job_name, label_value, shorten
+from aimctl.domain.naming import (
+    MAX_NAME,
+    being_deleted,
+    derived_template_name,
+    discovery_job_name,
+    label_value,
+    shorten,
+)
+from support.things import make, with_meta
 
 NAMES = st.from_regex(
     r"[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?){0,3}", fullmatch=True
@@ -63,3 +71,23 @@ def test_a_short_base_is_not_shortened_in_the_derived_name() -> None:
 def test_a_limit_without_space_for_a_hash_is_an_error() -> None:
     with pytest.raises(ValueError, match="limit=11"):
         shorten("a" * 20, 11)
+
+
+@pytest.mark.parametrize(
+    ("finalizers", "text"),
+    [
+        (None, "is being deleted"),
+        (["foregroundDeletion", "kubernetes.io/pvc-protection"], "is being deleted"),
+        (["inferenceservice.finalizers"], "is being deleted"),
+        (["a.example/x"], "is being deleted, and waits for the finalizer 'a.example/x'"),
+        (
+            ["foregroundDeletion", "a.example/x", "b.example/y"],
+            "is being deleted, and waits for the finalizer 'a.example/x', 'b.example/y'",
+        ),
+    ],
+)
+def test_the_finalizers_of_others_that_hold_up_a_deletion_are_named(
+    finalizers: list[str] | None, text: str
+) -> None:
+    item = with_meta(make("a", deleting=True), finalizers=finalizers)
+    assert being_deleted(item.meta) == text

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, final
 from aimctl.domain.caching.download_job import volume_bytes, volume_claim
 from aimctl.domain.caching.model_cache_observation import owner_of, requested_size
 from aimctl.domain.conditions import list_few, parse_rfc3339
-from aimctl.domain.naming import similar
+from aimctl.domain.naming import being_deleted, similar
 from aimctl.domain.plan import Create
 from aimctl.domain.resolution import Missing
 from aimctl.kubetypes.builtin import PVCS
@@ -93,7 +93,7 @@ def decide_volume(seen: ModelCacheObservation) -> VolumeDecision:
     if owner == "other":
         return VolumeDecision(ready=False, reason=NAME_TAKEN, message=_taken(seen), failed=True)
     if volume.meta.deleting or owner == "former":
-        text = f"{claim} is being deleted; a new one will be created and filled when it is gone"
+        text = f"{claim} {being_deleted(volume.meta)}; a new one will be created and filled when it is gone"
         return VolumeDecision(ready=False, reason=VOLUME_DELETING, message=text)
     match volume.view.status.phase:
         case "Lost":

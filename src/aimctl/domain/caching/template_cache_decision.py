@@ -39,7 +39,7 @@ from aimctl.domain.conditions import (
     rfc3339,
 )
 from aimctl.domain.events import PlannedEvent, event_type
-from aimctl.domain.naming import describe
+from aimctl.domain.naming import being_deleted, describe
 from aimctl.domain.plan import Delete, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Missing, Reference, Resolved
 from aimctl.domain.status_slice import StatusSlice
@@ -168,7 +168,7 @@ def _obstacle(entry: Entry) -> str:
     if entry.found is None:
         return ""
     if entry.found.meta.deleting:
-        return f"AIMModelCache {entry.model_cache!r} is being deleted; a new one will be created"
+        return f"AIMModelCache {entry.model_cache!r} {being_deleted(entry.found.meta)}; a new one will be created"
     status = entry.found.view.status
     ready = find_condition(status.conditions, "Ready")
     stuck = entry.state is CacheState.PENDING or (

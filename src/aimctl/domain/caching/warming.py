@@ -27,6 +27,7 @@ from aimctl.domain.caching.template_cache import (
 )
 from aimctl.domain.conditions import Finding, conditions_of
 from aimctl.domain.labels import propagated
+from aimctl.domain.naming import being_deleted
 from aimctl.domain.plan import Create, Plan, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
@@ -111,7 +112,9 @@ def _judge(seen: WarmingObservation, cache: Object[AIMTemplateCache]) -> Finding
         )
         return Finding(False, WARM_FAILED, text)
     if cache.meta.deleting:
-        return Finding(False, WARM_REQUESTED, f"{name} is being deleted; a new one will be created")
+        return Finding(
+            False, WARM_REQUESTED, f"{name} {being_deleted(cache.meta)}; a new one will be created"
+        )
     sources, status = sources_of(seen.template), cache.view.status
     if not sources:
         return Finding(False, WARM_REQUESTED, f"{name} waits for the model sources")

@@ -13,7 +13,7 @@ from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain.caching.template_cache import template_cache_manifest
 from aimctl.domain.conditions import Finding
 from aimctl.domain.labels import propagated
-from aimctl.domain.naming import describe
+from aimctl.domain.naming import being_deleted, describe
 from aimctl.domain.plan import Create
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.templates.template import wants_caching
@@ -46,7 +46,9 @@ def cache_finding(seen: DeploymentObservation) -> Finding | None:
         message = f"the API server rejected AIMTemplateCache {name!r}: {rejection.message}"
         return Finding(False, CACHE_REFUSED, message)
     if template.meta.deleting:
-        message = f"AIMTemplateCache {name!r} is not created: {describe(template)} is being deleted"
+        message = (
+            f"AIMTemplateCache {name!r} is not created: {describe(template)} {being_deleted(template.meta)}"
+        )
         return Finding(False, CACHE_REQUESTED, message)
     return Finding(False, CACHE_REQUESTED, f"AIMTemplateCache {name!r} is being created")
 
@@ -80,7 +82,7 @@ def _finding(cache: Object[AIMTemplateCache], template: Template) -> Finding:
         message = f"{name} is of another template ({of!r}): delete it, and one of this template is created"
         return Finding(False, CACHE_NAME_TAKEN, message)
     if cache.meta.deleting:
-        return Finding(False, CACHE_NOT_READY, f"{name} is being deleted")
+        return Finding(False, CACHE_NOT_READY, f"{name} {being_deleted(cache.meta)}")
     cached = {model.source for model in status.models}
     missing = sorted({model.source for model in template.view.status.model_sources} - cached)
     if status.status == CacheState.AVAILABLE and missing:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.v1alpha1 import TemplateState
 from aimctl.domain import conditions
 from aimctl.domain.gpus import normalise
+from aimctl.domain.naming import being_deleted
 from aimctl.domain.resolution import Reference, Resolved
 from aimctl.domain.templates.template import is_derived, model_name, unreadable
 from aimctl.kubetypes import find_condition
@@ -224,7 +225,7 @@ def missing_gpu(template: Template, gpus: Gpus) -> str:
 def not_ready(template: Template) -> str:
     """Why a template is not Ready, from its status; "" if it is."""
     if template.meta.deleting:
-        return "it is being deleted"
+        return f"it {being_deleted(template.meta)}"
     status = template.view.status
     if status.status == TemplateState.READY:
         return ""

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from aimctl.api.v1alpha1 import ServiceState
-from aimctl.domain.naming import describe
+from aimctl.domain.naming import being_deleted, describe
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.services.candidates import CANNOT_READ, has_overrides
 from aimctl.domain.services.derivation.derived_template import derived_name, is_managed
@@ -139,7 +139,7 @@ def _base(choice: Choice) -> Template | None:
 def _without_base(service: ServiceObservation, choice: Choice) -> Resolution:
     kept = find_match_without_base(service)
     deleted = choice.template
-    why = choice.message if deleted is None else f"{describe(deleted)} is being deleted"
+    why = choice.message if deleted is None else f"{describe(deleted)} {being_deleted(deleted.meta)}"
     if kept is not None:
         message = f"{kept.meta.name!r} is kept without its base: {why}"
         return Resolution(choice, kept, TEMPLATE_RESOLVED, message)
@@ -163,7 +163,7 @@ def _name_is_taken(service: ServiceObservation, base: Template, holder: Template
         )
     if holder.meta.deleting:
         return DERIVATION_PENDING, (
-            f"{describe(holder)} is being deleted; after that it is derived again from {describe(base)}"
+            f"{describe(holder)} {being_deleted(holder.meta)}; after that it is derived again from {describe(base)}"
         )
     others = sorted(
         {f"{owner.kind} {owner.name!r}" for owner in holder.meta.owners if owner.uid != service.obj.meta.uid}

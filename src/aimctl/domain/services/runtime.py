@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 from aimctl.api import kinds
 from aimctl.domain.conditions import Finding
 from aimctl.domain.hashing import digest
+from aimctl.domain.naming import being_deleted
 from aimctl.domain.services.candidates import missing_gpu
 from aimctl.domain.services.inference_service import DEPLOYMENT_MODE, DEPLOYMENT_MODES, inference_service
 from aimctl.domain.services.kserve.name import MAX_NAMESPACE
@@ -108,7 +109,7 @@ def runtime_of(seen: DeploymentObservation, template: Template | None, obstacle:
         if obstacle is not None:
             return Runtime(obstacle)
     if found is not None and found.meta.deleting:
-        message = f"InferenceService {name!r} is being deleted, and is created again after that"
+        message = f"InferenceService {name!r} {being_deleted(found.meta)}; it is created again after that"
         return Runtime(Finding(False, RUNTIME_STARTING, message), exists=True, pods=pods_of(found))
     wanted = None
     # The status of the template follows a change of the nodes a moment later.
@@ -155,7 +156,8 @@ def _obstacle(seen: DeploymentObservation) -> Finding | None:
         return Finding(
             False,
             RUNTIME_STARTING,
-            f"the InferenceService {name!r}{whose} is being deleted; it is created for this service after that",
+            f"the InferenceService {name!r}{whose} {being_deleted(found.meta)};"
+            " it is created for this service after that",
         )
     if found is not None:
         return Finding(

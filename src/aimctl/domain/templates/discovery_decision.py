@@ -36,6 +36,7 @@ from aimctl.domain.events import PlannedEvent
 from aimctl.domain.jobs.inputs import POLL_SECONDS, absent, do_not_exist, pod_inputs, unread
 from aimctl.domain.jobs.outcome import Cause, Failed, Running, Waiting
 from aimctl.domain.jobs.retries import QUICK_ATTEMPTS, SHORT_SECONDS, denied_pause, short_pause, versions
+from aimctl.domain.naming import being_deleted
 from aimctl.domain.plan import Create, Delete, Get, List, ReadLog
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_job import DiscoveryInput, job_name, manifest
@@ -238,7 +239,7 @@ def _follow(  # noqa: PLR0911 - one for each outcome
 ) -> Discovery:
     deletions = _unfinished(seen, keep=job.name)
     if job.deleting and not job.finished:
-        text = f"discovery Job {job.name} is being deleted; another one follows"
+        text = f"discovery Job {job.name} {being_deleted(job.meta)}; another one follows"
         return Discovery(unknown_report(seen, input_, AWAITING_DISCOVERY, text), deletions=deletions)
     match judge(job, seen.known, now=seen.now, again=failure_of(seen, input_) is not None):
         case Waiting(message=message, requeue_after=seconds):
