@@ -13,6 +13,8 @@ from aimctl.domain.jobs.observed import ObservedJob, PodLog
 from aimctl.domain.plan import (
     ActionKey,
     Delete,
+    Get,
+    Got,
     Known,
     List,
     Plan,
@@ -22,10 +24,10 @@ from aimctl.domain.plan import (
     WriteStatus,
 )
 from aimctl.domain.templates.decision import decide_discovery, decide_template
-from aimctl.kubetypes.builtin import PODS
+from aimctl.kubetypes.builtin import PODS, SERVICE_ACCOUNTS
 from support.settling import Settled, settle
 from support.templates import ANSWER, NOW, at, completed, job, model, observe, pod, wanted_job
-from support.things import with_fields
+from support.things import make, with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -493,6 +495,34 @@ def test_pauses_become_longer_up_to_forty_seconds_and_end_with_a_result() -> Non
 def test_a_pause_that_a_wrong_clock_has_written_does_not_last_for_hours() -> None:
     paused = settle_rejected(jobs=[stuck()], now=NOW + timedelta(hours=2))
     assert settle(paused.status, now=NOW).wanted is not None
+
+
+ACCOUNT = Get(SERVICE_ACCOUNTS, "team", "runner", metadata_only=True)
+
+
+def test_an_object_that_is_missing_after_a_pause_is_recorded_until_it_exists() -> None:
+    spec: dict[str, Any] = {"spec": {"serviceAccountName": "runner"}}
+    later = NOW + timedelta(seconds=15)
+    found = Got((make("runner", "team", resource=SERVICE_ACCOUNTS),))
+    paused = settle(jobs=[job(job_of(**spec), age=30)], known=Known(reads={ACCOUNT: found}), **spec)
+    assert "blocked" not in paused.status["discovery"]
+    missing = settle(paused.status, now=later, known=Known(reads={ACCOUNT: Got(())}), **spec)
+    assert missing.wanted is None
+    assert missing.status["discovery"]["blocked"] == (
+        "ServiceAccount 'runner' does not exist in namespace 'team': create it"
+    )
+    again = settle(missing.status, now=later, known=Known(reads={ACCOUNT: found}), **spec)
+    assert again.wanted is not None
+    assert "blocked" not in again.status["discovery"]
+
+
+def test_a_rejected_job_is_recorded_until_it_is_accepted() -> None:
+    rejections = {ActionKey("Job", "team", job_of()): Rejection("exceeded quota: jobs")}
+    rejected = settle(known=Known(rejections))
+    assert rejected.status["discovery"] == {
+        "blocked": "the API server rejected the discovery Job: exceeded quota: jobs"
+    }
+    assert "discovery" not in settle(rejected.status).status
 
 
 def test_another_input_is_discovered_without_a_pause() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from aimctl.api.v1alpha1 import SERVICES, TemplateStatus
 from aimctl.domain.plan import ActionKey, Known, Rejection
-from aimctl.domain.templates.queueing import awaits, waiting_since, waits_for_slot
+from aimctl.domain.templates.queueing import awaits, blocked, waiting_since, waits_for_slot
 from support.settling import settle
 from support.templates import NOW, at, completed, observe, wanted_job
 
@@ -54,6 +54,11 @@ def test_a_template_waits_for_a_slot_if_discovery_requests_one(case):
 
 def test_the_cases_contain_waiting_templates_and_others():
     assert {found.wanted is not None for found in CASES.values()} == {True, False}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_a_template_whose_job_cannot_be_created_is_blocked(case):
+    assert bool(blocked(status_of(case))) == (case == "rejected")
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -206,6 +206,7 @@ def _pursue(seen: TemplateObservation, input_: DiscoveryInput) -> Discovery:
         report = unknown_report(seen, input_, AWAITING_DISCOVERY, text)
         if failure is not None:
             report = failed_report(seen, failure, text)
+        report = report.blocked(do_not_exist(gone))
         return Discovery(report, deletions=_unfinished(seen), requeue_after=POLL_SECONDS)
     rejection = seen.known.rejection(JOBS, input_.namespace, name)
     waits = "waits for one of the cluster's discovery slots"
@@ -215,10 +216,11 @@ def _pursue(seen: TemplateObservation, input_: DiscoveryInput) -> Discovery:
         waits = f"the API server rejected the discovery Job: {rejection.message}"
     elif pause is not None:
         waits = f"{waits} again: {pause.message}"
+    report = unknown_report(seen, input_, AWAITING_DISCOVERY, waits)
     paused = [pause.until] if pause is not None else []
     paused += [failure.retry_at] if failure is not None else []
     return Discovery(
-        unknown_report(seen, input_, AWAITING_DISCOVERY, waits),
+        report if rejection is None else report.blocked(waits),
         lookups=unread(lookups, seen.known),
         create=Create(JOBS, manifest(seen.template, input_, attempt)),
         since=max(filter(None, paused), default=""),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import DiscoveryFailure, DiscoveryStatus, StatusModelSource
-from aimctl.domain.conditions import Finding
+from aimctl.domain.conditions import Finding, abridge
 from aimctl.domain.templates.template import source_count
 from aimctl.kubetypes.quantity import size_in_bytes
 
@@ -66,6 +66,11 @@ class DiscoveryReport:
     records: DiscoveryStatus | None = None
     rediscovering: bool = False
 
+    def blocked(self, cause: str) -> DiscoveryReport:
+        """The report with a cause that prevents the creation of a Job."""
+        records = self.records or DiscoveryStatus()
+        return replace(self, records=records.model_copy(update={"blocked": abridge(cause)}))
+
     def fields(self) -> dict[str, Any]:
         """The fields of the status as JSON, without the condition."""
         fields: dict[str, Any] = {}
@@ -82,7 +87,11 @@ def last_report(seen: TemplateObservation) -> DiscoveryReport:
     """The last result as it is in the status; without sources if there is none."""
     status = seen.view.status
     found = Finding(True, PROFILES_DISCOVERED, known_sources(len(status.model_sources)))
-    return DiscoveryReport(found, status.model_sources, status.profile, status.discovery)
+    records = status.discovery
+    if records is not None and records.blocked:  # it is decided again each time
+        records = records.model_copy(update={"blocked": ""})
+        records = None if records == DiscoveryStatus() else records
+    return DiscoveryReport(found, status.model_sources, status.profile, records)
 
 
 def failure_of(seen: TemplateObservation, input_: DiscoveryInput) -> DiscoveryFailure | None:

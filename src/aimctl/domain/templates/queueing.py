@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from aimctl.api.v1alpha1 import AIMService, TemplateStatus
 
-__all__ = ["awaits", "retry_time", "waiting_since", "waits_for_slot"]
+__all__ = ["awaits", "blocked", "pause_cause", "retry_time", "waiting_since", "waits_for_slot"]
 
 
 def waits_for_slot(status: TemplateStatus, *, unfinished_job: bool) -> bool:
@@ -45,6 +45,20 @@ def retry_time(status: TemplateStatus) -> str:
     # The record of a failure remains while another input is discovered; the reason is then another one.
     failure = records.failure if _has_reason(status, DISCOVERY_FAILED) else None
     return (failure.retry_at if failure is not None else None) or ""
+
+
+def pause_cause(status: TemplateStatus) -> str:
+    """Why the last Job of a template failed or could not run; "" if :func:`retry_time` is ""."""
+    records = status.discovery
+    if records is None or not retry_time(status):
+        return ""
+    record = records.pause if _first(status) else records.failure
+    return record.message if record is not None else ""
+
+
+def blocked(status: TemplateStatus) -> str:
+    """Why no Job can be created for a template, whether or not a slot is free; "" if one can."""
+    return status.discovery.blocked if status.discovery is not None else ""
 
 
 def waiting_since(status: TemplateStatus) -> str:
