@@ -138,7 +138,7 @@ class RunningCommand:
         """The lines that were waited for so far."""
         return "\n".join(self.lines)
 
-    def wait_for(self, words: str, seconds: float = 30) -> str:
+    def wait_for(self, words: str, seconds: float = 120) -> str:
         """The next line that contains ``words``."""
         end = time.monotonic() + seconds
         while True:

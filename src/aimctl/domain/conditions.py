@@ -24,9 +24,11 @@ __all__ = [
     "Finding",
     "RollUp",
     "abridge",
+    "beginning",
     "clip",
     "condition",
     "conditions_of",
+    "ending",
     "list_few",
     "one_line",
     "parse_rfc3339",
@@ -143,12 +145,28 @@ def abridge(text: str, limit: int = MAX_MESSAGE) -> str:
     if len(text) <= limit:
         return text
     head = limit * 3 // 5
-    return f"{text[:head].rstrip()} ... {text[len(text) - (limit - head - 5) :].lstrip()}"
+    return f"{beginning(text, head)} ... {ending(text, limit - head - 5)}"
 
 
 def clip(text: str, limit: int) -> str:
     """``text`` cut to ``limit`` characters; a cut text ends with ``...``."""
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if len(text) <= limit else f"{beginning(text, limit - 3)}..."
+
+
+def beginning(text: str, limit: int) -> str:
+    """The first words of a longer text, in at most ``limit`` characters.
+
+    A word is cut only if more than a third of the limit would be lost otherwise, such as a long URL.
+    """
+    space = text.rfind(" ", limit * 2 // 3, limit + 1)
+    return text[: limit if space < 0 else space].rstrip()
+
+
+def ending(text: str, limit: int) -> str:
+    """The last words of a longer text; see :func:`beginning`."""
+    start = len(text) - limit
+    space = text.find(" ", start - 1, start + limit // 3)
+    return text[start if space < 0 else space + 1 :].lstrip()
 
 
 def list_few(words: Iterable[str], separator: str = ", ", limit: int = 3) -> str:

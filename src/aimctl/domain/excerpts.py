@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from aimctl.domain.conditions import clip
+from aimctl.domain.conditions import clip, ending
 
 __all__ = ["excerpt", "last_lines", "masked", "printable"]
 
@@ -81,7 +81,7 @@ def last_lines(output: bytes, lines: int = 5, limit: int = 600) -> str:
     text = masked(output[-8 * limit :].decode("utf-8", errors="replace"))
     kept = [printable(line.strip()) for line in text.splitlines() if line.strip()][-lines:]
     joined = " | ".join(kept)
-    return joined if len(joined) <= limit else "..." + joined[-(limit - 3) :]
+    return joined if len(joined) <= limit else f"...{ending(joined, limit - 3)}"
 
 
 def masked(text: str) -> str:

@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING, Literal, final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_BYTES", "Quantity", "amount", "parse_quantity", "size_in_bytes"]
+__all__ = [
+    "MAX_BYTES",
+    "Quantity",
+    "amount",
+    "parse_quantity",
+    "readable_quantity",
+    "readable_size",
+    "size_in_bytes",
+]
 
 Family = Literal["binary", "decimal", "exponent"]
 
@@ -142,3 +150,22 @@ def size_in_bytes(text: str) -> int:
     if not 0 <= value <= MAX_BYTES:
         raise ValueError(f"{text!r} is no size in bytes; use 0 to {MAX_BYTES}")
     return int(value.to_integral_value(ROUND_UP, _CONTEXT))
+
+
+def readable_size(count: int) -> str:
+    """A number of bytes for people, in binary units with at most one decimal: ``64 GiB``, ``1.5 MiB``."""
+    value, units = float(count), ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+    for unit in units:
+        rounded = round(value, 1)
+        if rounded < 1024 or unit == units[-1]:  # noqa: PLR2004 - the step between two units
+            return f"{rounded:.1f}".removesuffix(".0") + f" {unit}"
+        value /= 1024
+    raise AssertionError
+
+
+def readable_quantity(text: str) -> str:
+    """A size as an object has it, such as ``67072Mi``, for people; the text itself if it is not a size."""
+    try:
+        return readable_size(size_in_bytes(text))
+    except ValueError:
+        return text

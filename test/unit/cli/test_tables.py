@@ -12,7 +12,7 @@ from aimctl.api.v1alpha1 import CacheState, ModelState, ServiceState, TemplateSt
 from aimctl.cli.questions.health import Health, Node
 from aimctl.cli.rendering.levels import Level, level_of
 from aimctl.cli.rendering.tables import Cell, cut, paragraph, table, walk
-from aimctl.cli.rendering.values import clean, clean_lines, duration, size
+from aimctl.cli.rendering.values import clean, clean_lines, duration
 
 LONG = "a-very-long-name-of-a-template-throughput-ovr-8fa3c921"
 
@@ -99,14 +99,6 @@ DURATIONS = {
 @pytest.mark.parametrize("seconds", DURATIONS)
 def test_durations_are_short(seconds):
     assert duration(seconds) == DURATIONS[seconds]
-
-
-SIZES = {0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 16 * 1024**3: "16.0 GiB", 2**60: "1024.0 PiB"}
-
-
-@pytest.mark.parametrize("count", SIZES)
-def test_sizes_have_binary_units(count):
-    assert size(count) == SIZES[count]
 
 
 @pytest.mark.parametrize("state", [*CacheState, *ModelState, *ServiceState, *TemplateState])

@@ -409,7 +409,7 @@ def explained(
 @pytest.mark.parametrize(
     ("log", "reason", "words"),
     [
-        ("OSError: [Errno 28] No space left on device", "VolumeFull", ["18Gi", "spec.size", "'llama'"]),
+        ("OSError: [Errno 28] No space left on device", "VolumeFull", ["18 GiB", "spec.size", "'llama'"]),
         ("OSError: [Errno 122] Disk quota exceeded", "VolumeFull", ["full"]),
         (
             "GatedRepoError: 403 Client Error. (Request ID: x)\n\nAccess to model is restricted",

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from aimctl.domain.caching.download_failure import explain
 from aimctl.domain.caching.model_cache import decide_model_cache
-from aimctl.domain.conditions import MAX_MESSAGE, RollUp, abridge, condition, conditions_of, list_few
+from aimctl.domain.conditions import MAX_MESSAGE, RollUp, abridge, clip, condition, conditions_of, list_few
 from aimctl.domain.events import NEEDS_ACTION, event_type
+from aimctl.domain.excerpts import last_lines
 from aimctl.domain.jobs.inputs import do_not_exist, pod_inputs
 from aimctl.domain.jobs.observed import PodLog
 from aimctl.domain.jobs.outcome import Cause, Failed
@@ -62,6 +63,25 @@ def test_an_abridged_text_has_its_beginning_and_its_end(text: str, limit: int) -
         head, _, tail = short.partition(" ... ")
         assert text.startswith(head)
         assert text.endswith(tail.rpartition(" ... ")[2])
+
+
+WORDS = st.lists(st.text("abc", min_size=1, max_size=10), min_size=40, max_size=90).map(" ".join)
+
+
+@given(WORDS, st.integers(120, 250))
+def test_no_word_is_cut_where_a_text_is_abridged(text: str, limit: int) -> None:
+    every = text.split()
+    for short in (abridge(text, limit), abridge(abridge(text, limit), limit - 20)):
+        assert set(short.split()) <= {*every, "..."}
+    assert clip(text, limit).removesuffix("...").split() == every[: len(clip(text, limit).split())]
+    assert last_lines(text.encode(), limit=limit).removeprefix("...").split()[-1] == every[-1]
+    assert set(last_lines(text.encode(), limit=limit).removeprefix("...").split()) <= set(every)
+
+
+def test_a_long_word_is_cut_because_most_of_the_text_would_be_lost_otherwise() -> None:
+    assert abridge("cannot pull https://" + "x" * 300 + " now", 100) == (
+        f"cannot pull https://{'x' * 40} ... {'x' * 31} now"
+    )
 
 
 @given(st.lists(st.text(max_size=5), max_size=30), st.integers(1, 5))

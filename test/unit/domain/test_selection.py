@@ -186,6 +186,27 @@ def test_no_match_or_several_are_a_failure_unless_a_matching_template_is_not_rea
         assert "spec.templateRef" in choice.message
 
 
+@pytest.mark.parametrize(
+    ("names", "words", "remedy"),
+    [
+        (
+            "a",
+            "the only template of AIMClusterModel 'llama' does not match: a",
+            "; remove the cause, and the service continues",
+        ),
+        (
+            "ab",
+            "none of the 2 templates of AIMClusterModel 'llama' matches: ",
+            "; remove the cause, and the service continues",
+        ),
+    ],
+)
+def test_one_template_that_does_not_match_is_not_called_several(names: str, words: str, remedy: str) -> None:
+    message = choose(service(templates=[template(name, "Failed") for name in names])).message
+    assert message.startswith(words)
+    assert remedy in message
+
+
 def test_a_derived_template_whose_gpu_is_back_is_kept_although_its_status_is_out_of_date() -> None:
     mine = template("mine", "NotAvailable", metric="throughput", derived=True)
     hand = template("hand", metric="throughput")

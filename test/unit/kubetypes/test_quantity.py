@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.kubetypes.quantity import MAX_BYTES, amount, parse_quantity, size_in_bytes
+from aimctl.kubetypes.quantity import (
+    MAX_BYTES,
+    amount,
+    parse_quantity,
+    readable_quantity,
+    readable_size,
+    size_in_bytes,
+)
 
 
 @pytest.mark.parametrize(
@@ -132,3 +139,26 @@ def test_any_text_is_a_quantity_or_a_value_error(text: str) -> None:
     except ValueError:
         return
     assert quantity.value.is_finite()
+
+
+SIZES = {
+    0: "0 B",
+    1023: "1023 B",
+    1536: "1.5 KiB",
+    2147484: "2 MiB",
+    1024**2 - 1: "1 MiB",
+    16 * 1024**3: "16 GiB",
+    2**63: "8 EiB",
+}
+
+
+@pytest.mark.parametrize("count", SIZES)
+def test_sizes_for_people_have_the_largest_binary_unit(count: int) -> None:
+    assert readable_size(count) == SIZES[count]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("67072Mi", "65.5 GiB"), ("2147484", "2 MiB"), ("", ""), ("-1", "-1"), ("big", "big")]
+)
+def test_a_quantity_for_people_is_a_size_or_as_it_stands(text: str, shown: str) -> None:
+    assert readable_quantity(text) == shown

@@ -1,4 +1,4 @@
-"""Names, times and sizes as text.
+"""Names and times as text.
 
 Contract: pure functions. :func:`clean` and :func:`clean_lines` make any text from the cluster safe for a terminal.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["clean", "clean_lines", "duration", "place", "size"]
+__all__ = ["clean", "clean_lines", "duration", "place"]
 
 
 def place(namespace: str, name: str) -> str:
@@ -46,13 +46,3 @@ def duration(seconds: float | None) -> str:
     if whole < 48 * 3600:
         return f"{whole // 3600}h"
     return f"{whole // 86400}d"
-
-
-def size(count: int) -> str:
-    """A number of bytes in binary units: ``16.0 GiB``."""
-    value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
-    for unit in units:
-        if value < 1024 or unit == units[-1]:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError

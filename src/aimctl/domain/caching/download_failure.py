@@ -25,6 +25,7 @@ from aimctl.domain.jobs.hub_errors import (
 from aimctl.domain.jobs.outcome import Cause, JobKind
 from aimctl.domain.jobs.retries import denied_pause, short_pause
 from aimctl.kubetypes.helpers.backoff import exponential_delay
+from aimctl.kubetypes.quantity import readable_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -178,7 +179,7 @@ def pause_after(failures: int, reason: str = "", *, denied: bool = False) -> tim
 def _remedy(reason: str, source: str, claim: str, requested: str, env: Iterable[Mapping[str, Any]]) -> str:
     """A sentence with the cause and the remedy; empty if there is none beyond the end of the log."""
     remedies = {
-        VOLUME_FULL: f"the volume of {requested} is full: correct spec.size, then expand or delete"
+        VOLUME_FULL: f"the volume of {readable_quantity(requested)} is full: correct spec.size, then expand or delete"
         f" PersistentVolumeClaim {claim!r}",
         ACCESS_DENIED: f"{source} denies access{_credentials(source, env)}",
         SOURCE_NOT_FOUND: f"{source} was not found: correct it in the template or the image (sourceURI is immutable)",
