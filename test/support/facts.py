@@ -104,12 +104,11 @@ def service(name: str = "chat", state: dict[str, Any] | None = None, **spec: Any
     return thing("AIMService", name, "team", **body)
 
 
-def lease(holder: str, renewed: str | None) -> Object[Any]:
+def lease(holder: str, renewed: str | None, **meta: Any) -> Object[Any]:
     """The Lease of the operator."""
     spec = {"holderIdentity": holder, "leaseDurationSeconds": 15}
-    return thing(
-        "Lease", "aimctl-manager", "kaiwo-system", spec=spec | ({"renewTime": renewed} if renewed else {})
-    )
+    times = {"renewTime": renewed} if renewed else {}
+    return thing("Lease", "aimctl-manager", "kaiwo-system", spec=spec | times, meta=meta)
 
 
 def reference(item: Object[Any]) -> dict[str, Any]:

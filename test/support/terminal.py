@@ -103,8 +103,9 @@ class Terminal:
         return self.end()
 
     def end(self) -> int:
-        """Wait for the end and return the exit code."""
-        while self._read(10):
+        """Wait for the end and return the exit code. On a busy machine the first output takes long."""
+        end = time.monotonic() + 60
+        while self._read(1) is not None and time.monotonic() < end:
             pass
         return self._process.wait(10)
 

@@ -46,13 +46,11 @@ class Connection:
         kubeconfig: see ``load_connection``.
         context: a context of the kubeconfig; None for the current one.
         request_seconds: time limit of one request.
-        flags: the flags above that were given on the command line, for commands that are suggested to the user.
     """
 
     kubeconfig: str | None = None
     context: str | None = None
     request_seconds: float = 15.0
-    flags: tuple[str, ...] = ()
 
 
 @final

@@ -11,6 +11,7 @@ import typer
 
 from aimctl.cli import checks, completing
 from aimctl.cli.rendering.screens import Format
+from aimctl.cli.suggestions import Typed, command, typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ __all__ = [
     "ObjectKind",
     "ObjectName",
     "OperatorNamespace",
+    "ShownLimit",
     "Skip",
     "Watch",
     "WatchNamespace",
@@ -75,6 +77,16 @@ DiscoveryLimit = Annotated[
         min=1,
         max=1000,
         help="Most discovery Jobs that may be unfinished at once in the whole cluster.",
+    ),
+]
+ShownLimit = Annotated[
+    int | None,
+    typer.Option(
+        "--discovery-limit",
+        envvar="AIM_DISCOVERY_LIMIT",
+        min=1,
+        max=1000,
+        help="Number of discovery slots to show; default: that of the leader, from its Lease.",
     ),
 ]
 With = Annotated[
@@ -157,22 +169,21 @@ class Asked:
     output: Format
 
 
-def asking(command: Callable[Concatenate[Asked, ...], int]) -> Callable[..., int]:
+def asking(function: Callable[Concatenate[Asked, ...], int]) -> Callable[..., int]:
     """Add the flags of a command that reads or changes a cluster; the command gets them as its first argument."""
 
     def called(*, context: typer.Context, **given: Any) -> int:
         from aimctl.cli.connect import Connection
 
         shared = {name: given.pop(name) for name in _SHARED}
-        connection = Connection(
-            shared["kubeconfig"], shared["cluster_context"], shared["request_timeout"], _typed(context)
-        )
-        return command(Asked(connection, shared["namespace"], shared["output"]), **given)
+        connection = Connection(shared["kubeconfig"], shared["cluster_context"], shared["request_timeout"])
+        with typed(_typed(context)):
+            return function(Asked(connection, shared["namespace"], shared["output"]), **given)
 
     context, *_ = inspect.signature(called, eval_str=True).parameters.values()
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     parameters = [context, *own, *_SHARED.values()]
-    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__name__, called.__doc__ = function.__name__, function.__doc__
     called.__annotations__ = {one.name: one.annotation for one in parameters}
     called.__signature__ = inspect.Signature(  # type: ignore[attr-defined] # typer reads the flags from it
         [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
@@ -194,23 +205,25 @@ def _shared(
 _SHARED = inspect.signature(_shared, eval_str=True).parameters
 
 
-def _typed(context: typer.Context) -> tuple[str, ...]:
-    """The flags that select the cluster and were given on the command line, to be repeated in suggested commands."""
-    out: list[str] = []
-    for name, flag in (("kubeconfig", "--kubeconfig"), ("cluster_context", "--context")):
+def _typed(context: typer.Context) -> Typed:
+    """The flags that were given on the command line, and that suggested commands repeat."""
+
+    def given(name: str) -> str:
         source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            out += (flag, str(context.params[name]))
-    return tuple(out)
+        return str(context.params[name]) if source is not None and source.name == "COMMANDLINE" else ""
+
+    pairs = (("--kubeconfig", given("kubeconfig")), ("--context", given("cluster_context")))
+    cluster = tuple(word for flag, value in pairs if value for word in (flag, value))
+    return Typed(cluster, given("namespace"), given("operator_namespace"))
 
 
-def parse_object(kind: str, name: str | None, command: str) -> tuple[str, str]:
+def parse_object(kind: str, name: str | None, subcommand: str) -> tuple[str, str]:
     """Kind and name from ``KIND NAME`` or ``KIND/NAME``.
 
     Args:
         kind: the first argument.
         name: the second one, if it was given.
-        command: the name of the command, for messages.
+        subcommand: the name of the command, for messages.
 
     Raises:
         BadParameter: it is no kind of the operator, the name is missing or given twice, or it is not valid.
@@ -229,7 +242,6 @@ def parse_object(kind: str, name: str | None, command: str) -> tuple[str, str]:
         raise typer.BadParameter(f"{word!r} is not a kind of the operator: {similar}")
     wanted = after if slash else name
     if not wanted:
-        raise typer.BadParameter(
-            f"the name of the {found.name} is missing: aimctl {command} {short_name(found.name)} NAME"
-        )
+        suggested = command(f"aimctl {subcommand} {short_name(found.name)} NAME", namespaced=True)
+        raise typer.BadParameter(f"the name of the {found.name} is missing: {suggested}")
     return found.name, checks.object_name(wanted, "NAME")

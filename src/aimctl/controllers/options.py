@@ -13,13 +13,23 @@ from aimctl.domain.templates.admission import DEFAULT_LIMIT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ALL_REGISTRIES", "LEASE_NAME", "OperatorOptions", "is_namespace_name", "mirror_problem"]
+__all__ = [
+    "ALL_REGISTRIES",
+    "LEASE_NAME",
+    "LIMIT_LABEL",
+    "OperatorOptions",
+    "is_namespace_name",
+    "mirror_problem",
+]
 
 ALL_REGISTRIES = "*"
 """Key of ``registry_mirrors`` for all registries without a mirror of their own."""
 
 LEASE_NAME = "aimctl-manager"
 """The Lease of leader election."""
+
+LIMIT_LABEL = "aim.silogen.ai/discovery-limit"
+"""Label of the Lease: the number of discovery slots of the leader, for clients that show the queue."""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -70,6 +80,11 @@ class OperatorOptions:
     max_concurrent_reconciles: int = 4
     registry_mirrors: Mapping[str, str] = field(default_factory=dict)
     allowed_registries: tuple[str, ...] = ()
+
+    @property
+    def lease_labels(self) -> tuple[tuple[str, str], ...]:
+        """The labels that a leader with these options adds to the Lease."""
+        return ((LIMIT_LABEL, str(self.discovery_limit)),)
 
     def __post_init__(self) -> None:
         """Raise ValueError with the field, the value and the rule if an option is not valid."""

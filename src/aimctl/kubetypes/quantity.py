@@ -157,7 +157,7 @@ def readable_size(count: int) -> str:
     value, units = float(count), ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
     for unit in units:
         rounded = round(value, 1)
-        if rounded < 1024 or unit == units[-1]:  # noqa: PLR2004 - the step between two units
+        if rounded < 1024 or unit == units[-1]:
             return f"{rounded:.1f}".removesuffix(".0") + f" {unit}"
         value /= 1024
     raise AssertionError

@@ -362,7 +362,7 @@ def test_explain_shows_the_path_and_the_place_in_the_queue(outcomes):
     assert [line.split()[0] for line in lines[2:5]] == ["OBJECT", "AIMService", "└─"]
     assert f"Root cause: AIMServiceTemplate {TEAM}/slow (AwaitingDiscovery)" in lines
     text = " ".join(out.split())
-    assert "place 1 of 1 in the discovery queue; 0 of 10 discovery slots are taken" in text
+    assert "place 1 of 1 in the discovery queue; 0 discovery slots are taken (limit unknown)" in text
     assert f"service {TEAM}/chat waits for it" in text
     assert any(line.startswith("  $ aimctl queue --kubeconfig ") for line in lines)
 
@@ -381,13 +381,16 @@ def test_explain_names_a_missing_reference(outcomes):
 
 
 def test_queue_is_a_page_and_a_document(outcomes):
-    assert outcomes["queue"].out.splitlines()[0] == "0 of 4 discovery slots are taken, 1 template waits."
+    assert (
+        outcomes["queue"].out.splitlines()[0]
+        == "0 of 4 discovery slots are taken, 1 template waits for a slot."
+    )
     row = next(line for line in outcomes["queue"].out.splitlines() if "team/slow" in line)
     assert row.split()[0] == "1"
     assert row.split()[-1] == "team/chat"
     data = json.loads(outcomes["queue json"].out)
     assert data["schema"] == "aimctl.queue/v1"
-    assert (data["slotsTaken"], data["inLine"], data["limit"]) == (0, 1, 10)
+    assert (data["slotsTaken"], data["inLine"], data["limit"]) == (0, 1, None)
     assert data["waiting"] == [], "it is in another namespace"
 
 
@@ -401,9 +404,11 @@ def test_a_member_of_one_namespace_gets_its_part_and_the_missing_rights(outcomes
     assert "clusterrolebinding aim-view --clusterrole=view" in text
     assert "other templates may be ahead" in " ".join(outcomes["member queue"].out.split())
     headline = outcomes["member queue"].out.splitlines()[0]
-    assert headline == "At least 0 of 10 discovery slots are taken, at least 1 template waits."
+    assert headline == (
+        "At least 0 discovery slots are taken (limit unknown), at least 1 template waits for a slot."
+    )
     explained = " ".join(outcomes["member explain"].out.split())
-    assert "place 1 of 1 in the discovery queue; at least 0 of 10" in explained
+    assert "place 1 of 1 in the discovery queue; at least 0 discovery slots are taken" in explained
     assert "You may not" in explained
 
 

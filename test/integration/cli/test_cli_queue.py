@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
 from aimctl.devcluster.faults import Answer, Match
+from aimctl.kubetypes.builtin import LEASES
 from support.commands import aimctl
 from support.served import ServedCluster
 
@@ -65,7 +67,7 @@ def test_without_one_list_the_numbers_are_at_least(queue, kind):
     done = queue(code=500, kinds=[kind])
     assert done.code == 0
     assert done.out.splitlines()[0] == (
-        "At least 0 of 10 discovery slots are taken, at least 0 templates wait."
+        "At least 0 discovery slots are taken (limit unknown), at least 0 templates wait for a slot."
     )
     assert f"{kind}.aim.silogen.ai could not be read" in " ".join(done.out.split())
 
@@ -76,23 +78,50 @@ def test_the_document_says_that_it_is_partial(queue):
     assert len(data["unreadable"]) == 1
 
 
-def test_the_leader_is_named_if_the_lease_can_be_read(served):
+@pytest.fixture
+def lease(served):
+    """Writes the Lease of a manager, renewed so many seconds ago."""
+    served.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kaiwo-system"}}])
+
+    def write(seconds, **labels):
+        renewed = datetime.now(UTC) - timedelta(seconds=seconds)
+        meta = {"name": "aimctl-manager", "namespace": "kaiwo-system", "labels": labels}
+        spec = {
+            "holderIdentity": "pod-1_a",
+            "leaseDurationSeconds": 15,
+            "renewTime": renewed.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        }
+        kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+        served.apply([{**kind, "metadata": meta, "spec": spec}])
+
+    yield write
+    served.ask(lambda client: client.delete(LEASES, "aimctl-manager", "kaiwo-system"))
+
+
+def test_without_a_lease_neither_the_leader_nor_the_limit_is_known(served):
+    done = aimctl("queue", "-o", "json", "--kubeconfig", served.kubeconfig("reader", token="admin"))
+    data = json.loads(done.out)
+    assert (data["leader"], data["limit"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "command", [("queue",), ("status", "-n", TEAM), ("status", "-n", TEAM, "--problems")]
+)
+def test_an_expired_lease_is_reported_at_once(served, lease, command):
     path = served.kubeconfig("reader", token="admin")
-    assert json.loads(aimctl("queue", "-o", "json", "--kubeconfig", path).out)["leader"] is None
-    served.apply(
-        [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kaiwo-system"}},
-            {
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {"name": "aimctl-manager", "namespace": "kaiwo-system"},
-                "spec": {"holderIdentity": "pod-1_a", "renewTime": "2026-01-01T00:00:00.000000Z"},
-            },
-        ]
-    )
+    lease(20)
+    text = " ".join(aimctl(*command, "--kubeconfig", path).out.split())
+    assert "No manager leads: the lease of pod-1_a has expired: renewed 2" in text
+    assert f"kubectl get deployment,lease -n kaiwo-system --kubeconfig {path}" in text
+
+
+def test_the_limit_is_that_of_the_leader_unless_another_one_is_given(served, lease):
+    path = served.kubeconfig("reader", token="admin")
+    lease(-3, **{"aim.silogen.ai/discovery-limit": "7"})
     done = aimctl("queue", "--kubeconfig", path)
-    assert "No manager leads: pod-1_a last renewed the Lease" in done.out
-    assert "kubectl get deployment,lease -n kaiwo-system" in done.out
+    assert done.out.startswith("0 of 7 discovery slots are taken")
+    assert "The leader is pod-1_a (lease renewed " in done.out
+    assert aimctl("queue", "--discovery-limit", "4", "--kubeconfig", path).out.startswith("0 of 4 ")
 
 
 @pytest.mark.parametrize("command", ["status", "queue"])

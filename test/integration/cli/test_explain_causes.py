@@ -10,12 +10,15 @@ import asyncio
 import pytest
 
 from aimctl.api import kinds
+from aimctl.cli.connect import Connected
 from aimctl.cli.kinds import find_kind
+from aimctl.cli.pages.explain import explain_page
 from aimctl.cli.questions.answers import Question
 from aimctl.cli.questions.explanation import explain
 from aimctl.cli.questions.queue import queue_of
 from aimctl.cli.questions.reading import read_path, read_queue_lists
 from aimctl.cli.questions.remedies import advice, commands
+from aimctl.runtime.kube import ConnectionInfo
 from aimctl.testing.virtualtime import run_virtual
 from support.operator import OPERATOR_NAMESPACE, world
 
@@ -226,6 +229,10 @@ async def apply(w, namespace, objects):
         )
 
 
+HAS_LOG = {"crash": True, "cache-without-token": True, "missing-secret": False, "refused-pull": False}
+"""Whether a container has run behind the root cause."""
+
+
 async def explained(w, namespace, words):
     word, _, name = words.partition("/")
     resource = next(one for one in kinds.OPERATOR_KINDS if one.kind == find_kind(word).name)
@@ -234,8 +241,23 @@ async def explained(w, namespace, words):
     return explain(facts.answers[question], facts, OPERATOR_NAMESPACE)
 
 
+async def document(w, namespace, words):
+    """What ``aimctl explain -o json`` prints."""
+    word, _, name = words.partition("/")
+    link = Connected(w.client, ConnectionInfo("http://embedded"), w.cluster.clock)
+    page = await explain_page(
+        link,
+        find_kind(word).name,
+        name,
+        namespace,
+        discovery_limit=None,
+        operator_namespace=OPERATOR_NAMESPACE,
+    )
+    return page.data
+
+
 async def play():
-    """The explanation of every case, and the queue at the end."""
+    """The explanation of every case, the queue at the end, and some documents."""
     async with world(events=True) as w:
         for services in (False, True):
             for namespace, (objects, *_) in CASES.items():
@@ -255,7 +277,8 @@ async def play():
         await asyncio.sleep(5)
         found[LAST] = await explained(w, LAST, CASES[LAST][1])
         lists = await read_queue_lists(w.client, w.cluster.clock.now(), LAST, OPERATOR_NAMESPACE)
-        return found, queue_of(lists, 20)
+        documents = {name: await document(w, name, CASES[name][1]) for name in HAS_LOG}
+        return found, queue_of(lists, 20), documents
 
 
 @pytest.fixture(scope="module")
@@ -278,9 +301,15 @@ def test_the_root_cause_is_the_one_that_the_operator_reports(scene, case):
 def test_each_cause_has_a_command(scene, case):
     found = scene[0][case]
     (cause,) = found.causes
-    for command in commands(cause, found, OPERATOR_NAMESPACE, ()):
+    for command in commands(cause, found, OPERATOR_NAMESPACE):
         assert command.startswith(("kubectl ", "aimctl "))
         assert "{" not in command or "templateRef" in command
+
+
+@pytest.mark.parametrize("case", HAS_LOG)
+def test_a_log_is_suggested_if_a_container_has_run(scene, case):
+    (cause,) = scene[2][case]["causes"]
+    assert any(command.startswith("aimctl logs ") for command in cause["commands"]) is HAS_LOG[case]
 
 
 def test_all_candidates_of_an_ambiguous_service_are_listed(scene):
@@ -289,7 +318,7 @@ def test_all_candidates_of_an_ambiguous_service_are_listed(scene):
 
 
 def test_a_template_without_a_slot_has_a_place_in_the_queue(scene):
-    found, queue = scene
+    found, queue, _ = scene
     mine = found[LAST].waiting_template
     retried, waiting = queue.waiting
     assert (waiting.place, waiting.uid) == (2, mine.uid)

@@ -15,6 +15,7 @@ from aimctl.cli.questions.answers import Question
 from aimctl.cli.questions.explanation import LONGEST_PATH, explain
 from aimctl.cli.questions.references import RULES
 from aimctl.cli.questions.remedies import advice, commands
+from aimctl.cli.suggestions import Typed, typed
 from support.facts import (
     Paper,
     at,
@@ -50,12 +51,12 @@ def causes(found):
     return {(one.health.kind, one.health.name, one.health.reason) for one in found.causes}
 
 
-def suggested(found, *flags):
-    return [command for cause in found.causes for command in commands(cause, found, OPERATOR, flags)]
+def suggested(found, **options):
+    return [command for cause in found.causes for command in commands(cause, found, OPERATOR, **options)]
 
 
 def lines(found, paper, width=None):
-    each = {cause: commands(cause, found, OPERATOR, ()) for cause in found.causes}
+    each = {cause: commands(cause, found, OPERATOR) for cause in found.causes}
     return [line.plain for line in render(found, paper.facts(), each, None, width)]
 
 
@@ -245,6 +246,18 @@ CASES = {
         ("aimsvc", "chat"),
         ["AIMService chat"],
         {("AIMService", "chat", "TemplateNotFound")},
+    ),
+    "of several templates, the one that failed, and not the one that lacks its GPU": (
+        [
+            unresolved(
+                "TemplateNotFound", candidate("llama", "Ready", "it is Failed"), candidate("b", "Ready")
+            ),
+            failed,
+            template("b", state=status("NotAvailable", "GPUNotAvailable")),
+        ],
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "DiscoveryFailed")},
     ),
     "the only template is not Ready": (
         [unresolved("TemplateNotFound", candidate("llama", "Ready", "it is Failed")), failed],
@@ -613,16 +626,34 @@ def test_causes_with_the_same_message_are_shown_together():
     assert "Root cause: AIMModelCache team/weights, AIMModelCache team/other (StorageClassNotFound)" in text
 
 
-def test_a_service_with_a_template_shows_no_candidates():
+def test_a_service_with_a_template_shows_why_it_was_selected():
     state = status(
-        "Starting",
-        "TemplateNotReady",
+        "Running",
+        "Running",
         "",
         condition("Resolved", True, "TemplateResolved"),
-        resolvedTemplate=reference(waiting),
-        templateMatching=[candidate("llama", None)],
+        resolvedTemplate=reference(template()),
+        templateMatching=[{**candidate("llama", None, "it matches"), "selected": True}],
     )
-    assert explained(Paper(service(state=state), waiting), "aimsvc", "chat").candidates == ()
+    paper = Paper(service(state=state), template())
+    found = explained(paper, "aimsvc", "chat")
+    assert lines(found, paper)[-1].split() == ["llama", "(selected)", "Namespace", "-", "it", "matches"]
+
+
+def test_of_many_candidates_the_first_are_shown():
+    matches = [candidate(f"t{number}", "Overrides", "other precision") for number in range(25)]
+    paper = Paper(unresolved("TemplateNotFound", *matches))
+    found = explained(paper, "aimsvc", "chat")
+    assert lines(found, paper)[-1] == "More candidates: 5; -o json has all."
+    assert len(found.to_json()["candidates"]) == 25
+
+
+@pytest.mark.parametrize(
+    ("reason", "heading"), [("RuntimeNotInstalled", "Root cause"), ("RuntimeStarting", "In progress")]
+)
+def test_what_cannot_proceed_without_help_is_not_in_progress(reason, heading):
+    paper = Paper(uses(template(), reason), template())
+    assert f"{heading}: AIMService team/chat ({reason})" in lines(explained(paper, "aimsvc", "chat"), paper)
 
 
 def test_objects_that_refer_to_each_other_are_shown_once():
@@ -678,18 +709,37 @@ def test_a_template_waits_in_the_queue_only_without_a_job():
     assert explained(Paper(waiting), "aimst", "llama").waiting_template.name == "llama"
     assert explained(Paper(waiting, job(waiting, active=1)), "aimst", "llama").waiting_template is None
     assert suggested(explained(Paper(waiting), "aimst", "llama"))[0] == "aimctl queue"
+    cause = {"discovery": {"blocked": "Secret 'hf' does not exist: create it"}}
+    blocked = template(state={**waiting.view.status.to_json(), **cause})
+    assert explained(Paper(blocked), "aimst", "llama").waiting_template is None
+
+
+def test_a_paused_discovery_says_when_it_is_tried_again():
+    records = {"pause": {"inputHash": "h", "attempts": 1, "until": at(-30), "message": "no pod"}}
+    waits = condition("Discovered", False, "AwaitingDiscovery")
+    paused = template(state=status("Pending", "AwaitingDiscovery", "no pod", waits, discovery=records))
+    found = explained(Paper(paused), "aimst", "llama")
+    assert "  It is tried again in 30s." in lines(found, Paper(paused))
+    assert found.to_json()["object"]["retryAt"] == at(-30)
 
 
 def test_a_failed_discovery_is_repeated_on_request():
     found = explained(Paper(failed), "aimst", "llama")
     assert "aimctl rediscover llama -n team" in suggested(found)
-    assert "aimctl rediscover" in advice(found.causes[0])
+    assert "request it with the command below" in advice(found.causes[0])
     cluster = template("base", "", state=status("Failed", "DiscoveryFailed"))
     assert "aimctl rediscover base --cluster" in suggested(explained(Paper(cluster), "aimclst", "base"))
 
 
+@pytest.mark.parametrize(("has_log", "count"), [(True, 1), (False, 0)])
+def test_a_log_is_suggested_only_if_there_is_one(has_log, count):
+    found = suggested(explained(Paper(failed), "aimst", "llama"), has_log=has_log)
+    assert found.count("aimctl logs aimst llama -n team --tail 20") == count
+
+
 def test_commands_repeat_the_flags_that_select_the_cluster():
-    every = suggested(explained(Paper(failed), "aimst", "llama"), "--context", "far away")
+    with typed(Typed(("--context", "far away"))):
+        every = suggested(explained(Paper(failed), "aimst", "llama"))
     assert every
     assert all(command.endswith("--context 'far away'") for command in every)
 
@@ -698,7 +748,7 @@ def test_the_progress_of_a_download_is_shown():
     progress = {"percent": 25, "downloadedBytes": 4 * 1024**3, "totalBytes": 16 * 1024**3}
     paper = Paper(model_cache(status("Progressing", "Downloading", "it runs", progress=progress)))
     found = explained(paper, "aimmc", "weights")
-    assert "  Downloaded: 4.0 GiB of 16.0 GiB (25%)." in lines(found, paper)
+    assert "  Downloaded: 4 GiB of 16 GiB (25%)." in lines(found, paper)
     assert found.to_json()["object"]["progress"] == progress
 
 

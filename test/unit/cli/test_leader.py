@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimctl.cli.questions.leader import leader_of, lease_of
+from aimctl.cli.questions.leader import leader_of, leaderless, lease_of
 from support.facts import Paper, at, lease
 
 QUESTION = lease_of("kaiwo-system")
@@ -17,21 +17,39 @@ def leader(*objects, **kwargs):
 
 
 @pytest.mark.parametrize(
-    ("holder", "age", "leads", "words"),
+    ("holder", "age", "leads", "text"),
     [
-        ("pod-1_a", 3, True, "The leader is pod-1_a."),
-        ("pod-1_a", 50, True, "The leader is pod-1_a."),
-        ("pod-1_a", 600, False, "No manager leads: pod-1_a last renewed the Lease 10m ago. Check"),
-        ("pod-1_a", None, False, "No manager leads: pod-1_a last renewed the Lease - ago. Check"),
-        ("", 3, False, "No manager leads: the Lease has no holder. Check"),
+        ("pod-1_a", 3, True, "The leader is pod-1_a (lease renewed 3s ago)."),
+        ("pod-1_a", 14, True, "The leader is pod-1_a (lease renewed 14s ago)."),
+        (
+            "pod-1_a",
+            16,
+            False,
+            "No manager leads: the lease of pod-1_a has expired: renewed 16s ago, valid for 15s.",
+        ),
+        (
+            "pod-1_a",
+            None,
+            False,
+            "No manager leads: the lease of pod-1_a has expired: it has no time of renewal, valid for 15s.",
+        ),
+        ("", 3, False, "No manager leads: the lease has no holder."),
     ],
-    ids=["held", "clock differs", "expired", "no time", "released"],
+    ids=["renewed", "about to expire", "expired", "no time", "released"],
 )
-def test_a_lease_counts_as_held_until_it_has_expired_for_sure(holder, age, leads, words):
-    found = leader(lease(holder, None if age is None else at(age)))
+def test_a_lease_has_expired_as_soon_as_its_duration_has_passed(holder, age, leads, text):
+    renewed = None if age is None else at(age)
+    found = leader(lease(holder, renewed))
     assert found.leads is leads
-    assert found.text.startswith(words)
-    assert found.to_json() == {"identity": holder, "leads": leads}
+    assert found.text == text
+    assert found.to_json() == {
+        "identity": holder,
+        "leads": leads,
+        "renewed": renewed,
+        "leaseDurationSeconds": 15,
+    }
+    notes = leaderless(found, "kaiwo-system")
+    assert [text in note for note in notes] == ([] if leads else [True])
 
 
 @pytest.mark.parametrize(
@@ -39,3 +57,10 @@ def test_a_lease_counts_as_held_until_it_has_expired_for_sure(holder, age, leads
 )
 def test_without_a_lease_nothing_is_known(denied):
     assert leader(denied=denied) is None
+    assert leaderless(None, "kaiwo-system") == ()
+
+
+@pytest.mark.parametrize(("label", "limit"), [("7", 7), ("many", None), (None, None)])
+def test_the_slots_are_those_that_the_leader_has_published(label, limit):
+    labels = {} if label is None else {"aim.silogen.ai/discovery-limit": label}
+    assert leader(lease("pod-1_a", at(3), labels=labels)).limit == limit

@@ -16,7 +16,7 @@ def found(*objects):
 
 
 def lines(problems, width=None):
-    return [line.plain for line in page.render(problems, Paper().facts(), (), width)]
+    return [line.plain for line in page.render(problems, Paper().facts(), width)]
 
 
 def members(problems):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimctl.cli.pages.queue import slots
 from aimctl.cli.questions.queue import lists_of_queue, narrower_lists, queue_of
 from aimctl.domain.templates.admission import Candidate, queue_order
 from support.facts import Paper, at, condition, job, service, status, template
@@ -130,6 +131,46 @@ def test_a_template_whose_job_could_not_run_is_not_in_the_queue_during_its_pause
     assert [one.name for one in queue.later] == ["paused"]
 
 
+PAUSED = {"pause": {"inputHash": "h", "attempts": 1, "until": at(20), "message": "no pod"}}
+FAILED = {"failure": {"inputHash": "h", "attempts": 1, "retryAt": at(20), "message": "no Secret"}}
+CANNOT_START = {
+    "an object is missing after a pause": (AWAITING, PAUSED),
+    "an object is missing after a failure": (retried(-20), FAILED),
+    "the API server rejects the Job": (AWAITING, {}),
+}
+
+
+@pytest.mark.parametrize("case", CANNOT_START)
+def test_a_template_whose_job_cannot_be_created_has_no_place(case):
+    state, records = CANNOT_START[case]
+    stuck = template("stuck", state={**state, "discovery": {**records, "blocked": "create the Secret"}})
+    queue = read(stuck, template("other", state=AWAITING, age=1))
+    assert places(queue) == [(1, "team", "other")]
+    (entry,) = queue.blocked
+    assert (entry.name, entry.cause, entry.place) == ("stuck", "create the Secret", 0)
+    assert queue.to_json()["blocked"][0]["message"] == "create the Secret"
+    assert queue.of_namespace("elsewhere").empty
+
+
+def test_the_cause_of_a_pause_is_shown():
+    records = {"pause": {"inputHash": "h", "attempts": 1, "until": at(-20), "message": "no pod"}}
+    queue = read(template("paused", state={**AWAITING, "discovery": records}))
+    assert [(one.name, one.cause) for one in queue.later] == [("paused", "no pod")]
+
+
+@pytest.mark.parametrize(
+    ("taken", "limit", "partial", "text"),
+    [
+        (3, 10, False, "3 of 10 discovery slots are taken"),
+        (3, 10, True, "at least 3 of 10 discovery slots are taken"),
+        (3, None, False, "3 discovery slots are taken (limit unknown)"),
+        (1, None, False, "1 discovery slot is taken (limit unknown)"),
+    ],
+)
+def test_a_limit_that_is_not_known_is_not_invented(taken, limit, partial, text):
+    assert slots(taken, limit, partial=partial) == text
+
+
 def test_static_and_deleted_templates_are_not_in_the_queue():
     static = template(
         "static", state=AWAITING, modelSources=[{"name": "m", "sourceURI": "hf://m", "size": "1Gi"}]
@@ -204,6 +245,7 @@ def test_the_document_has_fixed_keys():
             }
         ],
         "later": [],
+        "blocked": [],
     }
 
 

@@ -92,7 +92,8 @@ def test_the_keys_are_those_of_the_documents():
 
 def test_the_keys_of_an_object_are_those_of_a_node():
     told = {word for keys, _ in rows("key of an object") for word in words(keys)}
-    health = Health("Kind", "space", "name", "Ready", Level.GOOD, created="x", since="y", progress=(1, 2, 3))
+    times = {"created": "x", "since": "y", "retry_at": "z"}
+    health = Health("Kind", "space", "name", "Ready", Level.GOOD, progress=(1, 2, 3), **times)
     node = Node(health).to_json()
     assert told == set(node)
     described = {keys: words(text) for keys, text in rows("key of an object")}

@@ -504,7 +504,8 @@ def test_an_object_that_is_missing_after_a_pause_is_recorded_until_it_exists() -
     spec: dict[str, Any] = {"spec": {"serviceAccountName": "runner"}}
     later = NOW + timedelta(seconds=15)
     found = Got((make("runner", "team", resource=SERVICE_ACCOUNTS),))
-    paused = settle(jobs=[job(job_of(**spec), age=30)], known=Known(reads={ACCOUNT: found}), **spec)
+    reads = Known(reads={ACCOUNT: found})
+    paused = settle_rejected(jobs=[job(job_of(**spec), age=30)], known=reads, **spec)
     assert "blocked" not in paused.status["discovery"]
     missing = settle(paused.status, now=later, known=Known(reads={ACCOUNT: Got(())}), **spec)
     assert missing.wanted is None

@@ -250,8 +250,8 @@ class DiscoveryStatus(View):
         None,
         description="The current discovery, if its Job could not run: it gives its slot to other templates.",
     )
-    blocked: str = Field(
-        "",
+    blocked: str | None = Field(
+        None,
         description="Why no Job can be created at the moment, with the remedy: an object that its pod refers to does"
         " not exist, or the API server rejects the Job. Absent if the template only waits for a slot.",
         json_schema_extra={"maxLength": 1024},

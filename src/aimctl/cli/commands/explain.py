@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aimctl.cli.flags import (
     Asked,
-    DiscoveryLimit,
     ObjectKind,
     ObjectName,
     OperatorNamespace,
+    ShownLimit,
     Watch,
     asking,
     parse_object,
@@ -23,7 +23,7 @@ def explain(
     name: ObjectName = None,
     *,
     watch: Watch = False,
-    discovery_limit: DiscoveryLimit = 10,
+    discovery_limit: ShownLimit = None,
     operator_namespace: OperatorNamespace = "kaiwo-system",
 ) -> int:
     """Explain why an object is not Ready, and what to do about it.
@@ -45,7 +45,6 @@ def explain(
             asked.namespace or link.info.namespace,
             discovery_limit=discovery_limit,
             operator_namespace=operator_namespace,
-            flags=asked.connection.flags,
         ),
         watch=watch,
     )

@@ -165,6 +165,7 @@ def manager(
                 leader_elect=leader_elect,
                 leader_election_namespace=leader_election_namespace or operator_namespace,
                 lease_name=LEASE_NAME,
+                lease_labels=operator.lease_labels,
                 metrics_bind_address=metrics_bind_address,
                 metrics_secure=metrics_secure,
                 metrics_cert_dir=metrics_cert_dir or "",

@@ -56,7 +56,6 @@ def status(
             "" if all_namespaces else asked.namespace or link.info.namespace,
             name or "",
             operator_namespace,
-            asked.connection.flags,
             only_problems=problems,
         ),
         watch=watch,

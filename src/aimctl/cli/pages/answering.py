@@ -10,10 +10,12 @@ from aimctl.cli.errors import CommandError
 from aimctl.cli.exits import FORBIDDEN, NOT_FOUND
 from aimctl.cli.kinds import did_you_mean
 from aimctl.cli.questions.answers import Problem, Question, Trouble
+from aimctl.cli.questions.leader import leader_of, lease_of
 from aimctl.cli.questions.reading import read
 from aimctl.cli.questions.rights import how_to_get, missing_rights, rights_json
 from aimctl.cli.rendering.screens import Screen
 from aimctl.cli.rendering.watching import watch as watch_page
+from aimctl.cli.suggestions import command
 from aimctl.kubetypes.builtin import CORE_EVENTS, NAMESPACES
 from aimctl.runtime.clock import format_time
 from aimctl.runtime.kube import KubeError
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
     from aimctl.cli.connect import Connected
     from aimctl.cli.flags import Asked
     from aimctl.cli.questions.answers import Answer, Facts, Right
+    from aimctl.cli.questions.leader import Leader
     from aimctl.cli.rendering.screens import Page
 
-__all__ = ["answer", "check_namespace", "document", "forbidden", "notes", "require_answer"]
+__all__ = ["answer", "check_namespace", "document", "forbidden", "notes", "read_leader", "require_answer"]
 
 
 def answer(asked: Asked, page: Callable[[Connected], Awaitable[Page]], *, watch: bool = False) -> int:
@@ -104,15 +107,19 @@ async def check_namespace(link: Connected, namespace: str) -> None:
         return
     facts = await read(link.client, link.clock.now(), [beside])
     similar = did_you_mean(namespace, [item.meta.name for item in facts.list(beside)])
-    hint = similar or "list them with: kubectl get namespaces"
+    hint = similar or f"list them with: {command('kubectl get namespaces')}"
     raise CommandError(f"there is no namespace {namespace!r}; {hint}", exit_code=NOT_FOUND)
 
 
+async def read_leader(link: Connected, operator_namespace: str) -> Leader | None:
+    """Which manager leads; None if the Lease cannot be read, because it is not part of the answer."""
+    lease = await read(link.client, link.clock.now(), [lease_of(operator_namespace)])
+    return leader_of(lease, operator_namespace)
+
+
 def _not_installed(names: Iterable[str]) -> str:
-    return (
-        f"the cluster does not serve {', '.join(names)}: install the CRDs with"
-        " 'aimctl manifests crd | kubectl apply --server-side -f -'"
-    )
+    install = command("aimctl manifests crd | kubectl apply --server-side -f -")
+    return f"the cluster does not serve {', '.join(names)}: install the CRDs with {install!r}"
 
 
 def _not_served(facts: Facts) -> list[str]:

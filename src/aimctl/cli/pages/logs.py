@@ -14,9 +14,10 @@ from aimctl.cli.kinds import short_name
 from aimctl.cli.pages.answering import forbidden, require_answer
 from aimctl.cli.pages.explain import not_found
 from aimctl.cli.questions.answers import Problem, Question
-from aimctl.cli.questions.pods import HAVE_PODS, steps
-from aimctl.cli.questions.reading import read
+from aimctl.cli.questions.pods import HAVE_PODS
+from aimctl.cli.questions.reading import read, read_pod
 from aimctl.cli.rendering.values import clean_lines, place
+from aimctl.cli.suggestions import command
 from aimctl.runtime.kube import ApiError, Forbidden, Object
 from aimctl.runtime.program import Right
 
@@ -72,26 +73,21 @@ async def print_log(
 
 
 async def _pod(link: Connected, item: Object[Any], operator_namespace: str) -> Object[Any]:
-    """Follow the steps from the object to its pod."""
-    current = item
-    for step in steps(item, operator_namespace):
-        question = step.question(current)
-        answer = (await read(link.client, link.clock.now(), [question])).answers[question]
-        require_answer([answer])
-        chosen = step.choose(current, answer) if isinstance(answer, tuple) else None
-        if chosen is None:
-            _nothing(item, current, step.noun)
-        current = chosen
-    return current
+    """The pod behind the object."""
+    trail = await read_pod(link.client, link.clock.now(), item, operator_namespace)
+    require_answer([trail.answer])
+    if not trail.found:
+        _nothing(item, trail.last, trail.missing)
+    return trail.last
 
 
 def _nothing(item: Object[Any], current: Object[Any], noun: str) -> NoReturn:
     """Raise CommandError: the last step found nothing."""
     title = f"{current.resource.kind} {place(current.meta.namespace, current.meta.name)}"
     where = f" -n {item.meta.namespace}" if item.meta.namespace else ""
-    command = f"aimctl explain {short_name(item.resource.kind)} {item.meta.name}{where}"
+    explain = command(f"aimctl explain {short_name(item.resource.kind)} {item.meta.name}{where}")
     raise CommandError(
-        f"{title} has no {noun}: it has not started, or it has ended and was deleted; its state: {command}",
+        f"{title} has no {noun}: it has not started, or it has ended and was deleted; its state: {explain}",
         exit_code=NOT_FOUND,
     )
 

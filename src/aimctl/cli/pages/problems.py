@@ -12,8 +12,6 @@ from aimctl.cli.rendering.tables import Cell, blocks, paragraph
 from aimctl.cli.rendering.values import duration, place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aimctl.cli.questions.answers import Facts
     from aimctl.cli.questions.problems import Group, Problems
 
@@ -26,7 +24,7 @@ _MESSAGES = 3
 """Different messages of a group that are shown; ``-o json`` has that of each member."""
 
 
-def render(found: Problems, facts: Facts, flags: Sequence[str], width: int | None) -> list[Text]:
+def render(found: Problems, facts: Facts, width: int | None) -> list[Text]:
     """One row for each group; below it the messages and the names of its members, and the command that explains one."""
     if not found.groups:
         return []
@@ -36,7 +34,7 @@ def render(found: Problems, facts: Facts, flags: Sequence[str], width: int | Non
     header, *shown = blocks(rows, width)
     lines = list(header)
     for group, row in zip(found.groups, shown, strict=True):
-        lines += [*row, *_details(group, flags, width)]
+        lines += [*row, *_details(group, width)]
     return lines
 
 
@@ -53,13 +51,13 @@ def _row(group: Group, facts: Facts) -> list[Cell]:
     ]
 
 
-def _details(group: Group, flags: Sequence[str], width: int | None) -> list[Text]:
+def _details(group: Group, width: int | None) -> list[Text]:
     names = [place(one.namespace, one.name) for one in group.members]
     more = len(names) - _NAMED
     listed = ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
     lines = _messages(group, width)
     lines += paragraph(listed, width, indent="  ", style="dim")
-    return [*lines, Text("  Why: ").append(explain_command(group.first, flags), "blue")]
+    return [*lines, Text("  Why: ").append(explain_command(group.first), "blue")]
 
 
 def _messages(group: Group, width: int | None) -> list[Text]:

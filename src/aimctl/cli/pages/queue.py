@@ -7,30 +7,32 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
-from aimctl.cli.pages.answering import check_namespace, document, notes, require_answer
-from aimctl.cli.questions.leader import leader_of, lease_of
+from aimctl.cli.pages.answering import check_namespace, document, notes, read_leader, require_answer
+from aimctl.cli.questions.leader import leaderless
 from aimctl.cli.questions.queue import queue_of
-from aimctl.cli.questions.reading import read, read_queue_lists
+from aimctl.cli.questions.reading import read_queue_lists
 from aimctl.cli.rendering.levels import level_of
 from aimctl.cli.rendering.screens import Page
-from aimctl.cli.rendering.tables import Cell, paragraph, table
+from aimctl.cli.rendering.tables import Cell, blocks, paragraph, table
 from aimctl.cli.rendering.values import duration, place
+from aimctl.cli.suggestions import command
 from aimctl.kubetypes.builtin import JOBS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aimctl.cli.connect import Connected
     from aimctl.cli.questions.answers import Facts
-    from aimctl.cli.questions.leader import Leader
     from aimctl.cli.questions.queue import Entry, Queue
 
-__all__ = ["queue_page"]
+__all__ = ["queue_page", "slots"]
 
 _WIDE = 100
 """Columns from which the names of Jobs are shown; they begin with the names of their templates."""
 
 
 async def queue_page(
-    link: Connected, namespace: str | None, discovery_limit: int, operator_namespace: str
+    link: Connected, namespace: str | None, discovery_limit: int | None, operator_namespace: str
 ) -> Page:
     """The queue; with a namespace only its entries, with their places in the whole queue.
 
@@ -41,23 +43,27 @@ async def queue_page(
     facts = await read_queue_lists(link.client, link.clock.now(), here, operator_namespace)
     for kinds in ((TEMPLATES, CLUSTER_TEMPLATES), (JOBS,)):
         require_answer([one for question, one in facts.answers.items() if question.resource in kinds])
-    # Not part of the facts: without the right to read the Lease, nothing is missing from the queue.
-    lease = await read(link.client, facts.now, [lease_of(operator_namespace)])
-    leader = leader_of(lease, operator_namespace)
-    whole = queue_of(facts, discovery_limit)
+    leader = await read_leader(link, operator_namespace)
+    whole = queue_of(facts, discovery_limit or (leader.limit if leader is not None else None))
     shown = whole if namespace is None else whole.of_namespace(namespace)
-    if namespace is not None and not (shown.running or shown.waiting or shown.later):
+    if namespace is not None and shown.empty:
         await check_namespace(link, namespace)
     counts: dict[str, Any] = {"slotsTaken": len(whole.running), "inLine": len(whole.waiting)}
     counts["leader"] = None if leader is None else leader.to_json()
     return Page(
         document("queue/v1", facts, counts | shown.to_json()),
-        lambda width: [
-            *_rows(whole, shown, facts, operator_namespace, width),
-            *_leader(leader, operator_namespace, width),
-        ],
-        notes=notes(facts),
+        lambda width: _rows(whole, shown, facts, operator_namespace, width),
+        lambda width: [Text(), *paragraph(leader.text, width)] if leader is not None and leader.leads else (),
+        notes=(*notes(facts), *leaderless(leader, operator_namespace)),
     )
+
+
+def slots(taken: int, limit: int | None, *, partial: bool) -> str:
+    """How many slots are taken of how many; None for an unknown number. With ``partial`` more may be taken."""
+    count = f"at least {taken}" if partial else f"{taken}"
+    if limit is not None:
+        return f"{count} of {limit} discovery slots are taken"
+    return f"{count} discovery {'slot is' if taken == 1 else 'slots are'} taken (limit unknown)"
 
 
 def _rows(whole: Queue, shown: Queue, facts: Facts, operator_namespace: str, width: int | None) -> list[Text]:
@@ -73,34 +79,48 @@ def _rows(whole: Queue, shown: Queue, facts: Facts, operator_namespace: str, wid
         out += [Text(), *table(headers, [row[:count] for row in rows], width)]
     if shown.waiting:
         rows = [[str(one.place), *_cells(one, facts)] for one in shown.waiting]
-        out += [Text(), *table(("PLACE", "WAITS", "FOR", "AWAITED BY"), rows, width)]
-    if shown.later:
-        rows = [_cells(one, facts) for one in shown.later]
-        out += [Text(), *table(("WAITS AGAIN", "IN", "AWAITED BY"), rows, width)]
+        out += [Text(), *table(("PLACE", "WAITS FOR A SLOT", "FOR", "AWAITED BY"), rows, width)]
+    for title, since, entries in (
+        ("PAUSED, TRIED AGAIN", "IN", shown.later),
+        ("CANNOT START", "FOR", shown.blocked),
+    ):
+        if entries:
+            out += [Text(), *_with_causes((title, since, "AWAITED BY"), entries, facts, width)]
     if whole.unseen:
         templates = "1 template has" if whole.unseen == 1 else f"{whole.unseen} templates have"
-        text = f"{templates} no status yet. Check that the operator is running:"
-        out += [Text(), *paragraph(f"{text} kubectl get deployment,lease -n {operator_namespace}", width)]
+        look = command(f"kubectl get deployment,lease -n {operator_namespace}")
+        text = f"{templates} no status yet. Check that the operator is running: {look}"
+        out += [Text(), *paragraph(text, width)]
     if whole.partial:
         text = "Only a part of the cluster could be read: other templates may be ahead in the queue."
         out += [Text(), *paragraph(text, width, style="yellow")]
     return out
 
 
-def _leader(leader: Leader | None, operator_namespace: str, width: int | None) -> list[Text]:
-    """Which manager assigns the slots."""
-    if leader is None:
-        return []
-    if leader.leads:
-        return [Text(), *paragraph(leader.text, width)]
-    command = f"kubectl get deployment,lease -n {operator_namespace}"
-    return [Text(), *paragraph(leader.text, width, style="yellow"), Text("  $ ").append(command, "blue")]
+def _with_causes(
+    headers: Sequence[str], entries: Sequence[Entry], facts: Facts, width: int | None
+) -> list[Text]:
+    """A table; below each row, or without a width in its last column, the cause."""
+    if width is None:
+        return table((*headers, "WHY"), [[*_cells(one, facts), one.cause or "-"] for one in entries], width)
+    head, *rows = blocks(
+        [[Cell(header, "bold") for header in headers], *(_cells(one, facts) for one in entries)], width
+    )
+    out = list(head)
+    for row, one in zip(rows, entries, strict=True):
+        out += [*row, *(paragraph(one.cause, width, indent="  ", style="italic") if one.cause else [])]
+    return out
 
 
 def _headline(queue: Queue) -> str:
     waiting = "1 template waits" if len(queue.waiting) == 1 else f"{len(queue.waiting)} templates wait"
-    taken = f"{len(queue.running)} of {queue.limit} discovery slots are taken"
-    text = f"{queue.at_least}{taken}, {queue.at_least}{waiting}."
+    taken = slots(len(queue.running), queue.limit, partial=queue.partial)
+    counts = [taken, f"{queue.at_least}{waiting} for a slot"]
+    if queue.later:
+        counts.append(f"{queue.at_least}{len(queue.later)} {'is' if len(queue.later) == 1 else 'are'} paused")
+    if queue.blocked:
+        counts.append(f"{queue.at_least}{len(queue.blocked)} cannot start")
+    text = f"{', '.join(counts)}."
     return text[0].upper() + text[1:]
 
 

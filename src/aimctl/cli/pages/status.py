@@ -11,8 +11,9 @@ from aimctl.cli.errors import CommandError
 from aimctl.cli.exits import DONE, FAILED, FORBIDDEN, NOT_FOUND, NOT_READY
 from aimctl.cli.kinds import did_you_mean, noun
 from aimctl.cli.pages import problems
-from aimctl.cli.pages.answering import check_namespace, document, notes, require_answer
+from aimctl.cli.pages.answering import check_namespace, document, notes, read_leader, require_answer
 from aimctl.cli.questions.answers import Problem, Trouble
+from aimctl.cli.questions.leader import leaderless
 from aimctl.cli.questions.overview import lists_of_overview, overview_of, own_lists
 from aimctl.cli.questions.problems import problems_of
 from aimctl.cli.questions.reading import read
@@ -21,6 +22,7 @@ from aimctl.cli.questions.rights import missing_rights
 from aimctl.cli.rendering.screens import Page
 from aimctl.cli.rendering.tables import Cell, blocks, cut, paragraph, walk
 from aimctl.cli.rendering.values import clean, duration
+from aimctl.cli.suggestions import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +40,6 @@ async def status_page(
     namespace: str,
     name: str,
     operator_namespace: str,
-    flags: Sequence[str],
     *,
     only_problems: bool = False,
 ) -> Page:
@@ -57,30 +58,32 @@ async def status_page(
         await check_namespace(link, namespace)
     if name and not overview.roots:
         _not_found(name, namespace, facts)
+    leader = await read_leader(link, operator_namespace)
+    remarks = (*notes(facts), *leaderless(leader, operator_namespace))
     troubles = {one.trouble for one in answers if isinstance(one, Problem)}
     code = DONE if overview.ready else NOT_READY
     if overview.ready and troubles:
         code = FORBIDDEN if Trouble.DENIED in troubles else FAILED
     if only_problems:
-        return _problems_page(overview, facts, flags, code)
+        return _problems_page(overview, facts, remarks, code)
     return Page(
         document("status/v1", facts, {"ready": code == DONE} | overview.to_json()),
         lambda width: render(overview, facts, width),
-        lambda width: _foot(overview, facts, flags, width),
+        lambda width: _foot(overview, facts, width),
         lambda width: render(overview, facts, width, worst_first=True),
-        notes(facts),
+        remarks,
         code,
     )
 
 
-def _problems_page(overview: Overview, facts: Facts, flags: Sequence[str], code: int) -> Page:
+def _problems_page(overview: Overview, facts: Facts, remarks: tuple[str, ...], code: int) -> Page:
     found = problems_of(overview.roots)
     data = {"ready": code == DONE} | overview.scope_json() | found.to_json()
     return Page(
         document("problems/v1", facts, data),
-        lambda width: problems.render(found, facts, flags, width),
+        lambda width: problems.render(found, facts, width),
         lambda width: problems.foot(found, _hidden(overview), width),
-        notes=notes(facts),
+        notes=remarks,
         code=code,
     )
 
@@ -174,7 +177,7 @@ def _message(node: Node) -> str:
     return clean(one.message) if one.own and not one.ready and not node.seen_above and specific else ""
 
 
-def _foot(overview: Overview, facts: Facts, flags: Sequence[str], width: int | None) -> list[Text]:
+def _foot(overview: Overview, facts: Facts, width: int | None) -> list[Text]:
     """The number of objects in each state, and the command to run next."""
     counted, hidden = "; ".join(_counts(overview.states())), _hidden(overview)
     where = f"in namespace {overview.namespace!r}" if overview.namespace else "in the cluster"
@@ -184,16 +187,16 @@ def _foot(overview: Overview, facts: Facts, flags: Sequence[str], width: int | N
     if hidden:
         out += paragraph(hidden, width)
     elif not counted and overview.namespace:
-        out += paragraph("Other namespaces: aimctl status -A", width)
+        out += paragraph(f"Other namespaces: {command('aimctl status -A')}", width)
     if overview.worst is not None:
-        out.append(Text("Why: ").append(explain_command(overview.worst, flags), "blue"))
+        out.append(Text("Why: ").append(explain_command(overview.worst), "blue"))
     return out
 
 
 def _hidden(overview: Overview) -> str:
     """The cluster-scoped objects that the page does not show; "" if there are none."""
     elsewhere = "; ".join(_counts(overview.elsewhere))
-    return f"Not shown: {elsewhere} (aimctl status -A)" if elsewhere else ""
+    return f"Not shown: {elsewhere} ({command('aimctl status -A')})" if elsewhere else ""
 
 
 def _counts(states: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

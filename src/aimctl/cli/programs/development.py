@@ -18,12 +18,18 @@ from aimctl.cli.connect import run
 from aimctl.cli.errors import CommandError
 from aimctl.cli.programs.extensions import extensions
 from aimctl.controllers.operator import OperatorOptions, add_controllers
-from aimctl.controllers.options import ALL_REGISTRIES
+from aimctl.controllers.options import ALL_REGISTRIES, LEASE_NAME
 from aimctl.devcluster import DevCluster
 from aimctl.devcluster.storage.journal import JournalUnusable
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import ConnectionInfo, HttpTransport
-from aimctl.runtime.manager import Manager, ManagerOptions, configure_logging, stop_on_signals
+from aimctl.runtime.manager import (
+    LeaderElectionOptions,
+    Manager,
+    ManagerOptions,
+    configure_logging,
+    stop_on_signals,
+)
 from aimctl.runtime.program import CannotExtend, add_extensions
 from aimctl.simulation import Catalogue, CatalogueError, RegistryFront, Simulation
 
@@ -36,6 +42,10 @@ __all__ = ["DevSettings", "RunningDev", "dev_cluster", "run_dev"]
 
 _PROGRESS_SECONDS = 2.0
 """Interval between two progress lines of a download; a real one logs every ten seconds."""
+
+
+_IDENTITY = "aimctl-dev"
+"""Of the operator in the Lease. The same after a restart with kept data, so that it leads again at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +165,21 @@ async def _operator(
         yield ""
         return
     async with HttpTransport(connection, clock=cluster.clock) as transport:
-        manager = Manager(
-            transport,
-            clock=cluster.clock,
-            options=ManagerOptions(metrics_bind_address="127.0.0.1:0" if settings.open_ else "0"),
-            rng=random.Random(),  # noqa: S311 - jitter, not a secret
-        )
         # The embedded registry has the images of the samples; no network is needed.
         options = OperatorOptions(
             discovery_limit=settings.discovery_limit, registry_mirrors={ALL_REGISTRIES: registry_url}
+        )
+        manager = Manager(
+            transport,
+            clock=cluster.clock,
+            options=ManagerOptions(
+                # There is one replica. Clients find the leader and its limit in the Lease.
+                leader_election=LeaderElectionOptions(
+                    LEASE_NAME, options.operator_namespace, identity=_IDENTITY, labels=options.lease_labels
+                ),
+                metrics_bind_address="127.0.0.1:0" if settings.open_ else "0",
+            ),
+            rng=random.Random(),  # noqa: S311 - jitter, not a secret
         )
         add_controllers(manager, options)
         try:

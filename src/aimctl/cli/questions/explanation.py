@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.kinds import SERVICES
 from aimctl.cli.questions.health import Health, Node, examine, unseen
 from aimctl.cli.questions.references import references
-from aimctl.kubetypes import find_condition
 from aimctl.kubetypes.builtin import CORE_EVENTS
 from aimctl.runtime.kube import Object
 
@@ -62,7 +61,7 @@ class Explanation:
     Attributes:
         root: the object; the path is below it.
         causes: the worst first; empty for an object that is well.
-        candidates: the templates that were considered for a service that has none.
+        candidates: the templates that were considered for a service, the selected one first.
     """
 
     root: Node
@@ -71,11 +70,11 @@ class Explanation:
 
     @property
     def waiting_template(self) -> Health | None:
-        """The template on the path that waits for a discovery slot and has no Job."""
+        """The template on the path that has no discovery Job, and only waits for a slot or for the end of a pause."""
         waiting = (
             node.health
             for node in self.root.walk()
-            if node.health.reason == "AwaitingDiscovery" and not node.children
+            if node.health.reason == "AwaitingDiscovery" and not node.children and not node.health.blocked
         )
         return next(waiting, None)
 
@@ -154,7 +153,4 @@ def _causes(node: Node, report: Health | None) -> Iterator[Cause]:
 
 
 def _candidates(item: Object[Any]) -> tuple[TemplateMatch, ...]:
-    if item.resource != SERVICES:
-        return ()
-    resolved = find_condition(item.view.status.conditions, "Resolved")
-    return () if resolved is None or resolved.status == "True" else item.view.status.template_matching
+    return item.view.status.template_matching if item.resource == SERVICES else ()

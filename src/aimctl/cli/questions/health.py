@@ -16,8 +16,11 @@ from aimctl.api.v1alpha1 import GROUP
 from aimctl.cli.questions.answers import Trouble
 from aimctl.cli.rendering.levels import Level, level_of
 from aimctl.cli.rendering.values import place
+from aimctl.domain.events import NEEDS_ACTION
 from aimctl.domain.naming import BASE_ANNOTATION, LABEL_COMPONENT
+from aimctl.domain.templates.queueing import blocked, retry_time
 from aimctl.kubetypes import find_condition
+from aimctl.kubetypes.quantity import readable_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +33,15 @@ __all__ = ["Health", "Node", "examine", "newest", "unseen"]
 
 _NOT_ABOUT_HEALTH = frozenset({"Progressing", "Failure"})
 """Condition types that repeat ``Ready``."""
+
+_STANDS_STILL = NEEDS_ACTION | {
+    "DownloadRefused",
+    "DownloadStalled",
+    "NoPod",
+    "Unschedulable",
+    "VolumeRefused",
+}
+"""Reasons for which nothing proceeds until a user acts, although the state is one of progress."""
 
 _INTENDED = frozenset({"Disabled", "NoLabels"})
 """Reasons of a False condition that is as intended: it explains nothing, unless a reference points at it."""
@@ -51,6 +63,8 @@ class Health:
         note: origin or role, such as "derived from base".
         created, since: creation, and last change of the condition, as RFC 3339; "" if unknown.
         progress: of a download: percent, bytes that have arrived, and bytes in all.
+        retry_at: from when a discovery is tried again that failed or could not run, RFC 3339; "" if it is not.
+        blocked: why no discovery Job can be created; "" if one can.
     """
 
     kind: str
@@ -68,6 +82,8 @@ class Health:
     created: str = ""
     since: str = ""
     progress: tuple[int, int, int] | None = None
+    retry_at: str = ""
+    blocked: str = ""
 
     @property
     def ready(self) -> bool:
@@ -102,6 +118,7 @@ class Health:
             "created": self.created or None,
             "since": self.since or None,
             "progress": dict(zip(names, self.progress, strict=True)) if self.progress else None,
+            "retryAt": self.retry_at or None,
         }
         return {key: value for key, value in out.items() if value is not None}
 
@@ -189,18 +206,25 @@ def _own(item: Object[Any], aspect: str) -> dict[str, Any]:
     out: dict[str, Any] = {"state": status.status, "note": f"derived from {base}" if base else ""}
     if progress is not None and progress.total_bytes:
         out["progress"] = (progress.percent, progress.downloaded_bytes, progress.total_bytes)
+    if hasattr(status, "discovery"):
+        out |= {"retry_at": retry_time(status), "blocked": blocked(status)}
     chosen = _explaining(status.conditions, aspect or "Ready", free=not aspect)
     if chosen is None:
         return out
     # Between Failed and Progressing, Ready does not change, but the other two do.
     types = {chosen.type, *_NOT_ABOUT_HEALTH} if chosen.type == "Ready" else {chosen.type}
-    return out | {
-        "condition": chosen.type,
-        "status": chosen.status,
-        "reason": chosen.reason,
-        "message": chosen.message,
-        "since": max(one.last_transition_time for one in status.conditions if one.type in types),
-    }
+    stands_still = level_of(out["state"]) is Level.BUSY and chosen.reason in _STANDS_STILL
+    return (
+        out
+        | ({"level": Level.WAITING} if stands_still else {})
+        | {
+            "condition": chosen.type,
+            "status": chosen.status,
+            "reason": chosen.reason,
+            "message": chosen.message,
+            "since": max(one.last_transition_time for one in status.conditions if one.type in types),
+        }
+    )
 
 
 def _explaining(found: Sequence[Condition], type_: str, *, free: bool) -> Condition | None:
@@ -255,7 +279,7 @@ def _from(found: Any) -> dict[str, Any]:
 
 
 def _claim(item: Object[Any]) -> dict[str, Any]:
-    requested = (item.view.spec.resources.requests or {}).get("storage", "")
+    requested = readable_quantity((item.view.spec.resources.requests or {}).get("storage", ""))
     note = ", ".join(filter(None, (requested, item.view.spec.storage_class_name)))
     return {"state": item.view.status.phase or "Pending", "note": note}
 

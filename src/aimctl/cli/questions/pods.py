@@ -20,10 +20,10 @@ from aimctl.kubetypes.builtin import JOBS, PODS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aimctl.cli.questions.answers import Objects
+    from aimctl.cli.questions.answers import Answer, Objects
     from aimctl.runtime.kube import Object
 
-__all__ = ["HAVE_PODS", "Step", "steps"]
+__all__ = ["HAVE_PODS", "Step", "Trail", "has_log", "steps"]
 
 HAVE_PODS = (
     kinds.SERVICES,
@@ -49,6 +49,33 @@ class Step:
     noun: str
     question: Callable[[Object[Any]], Question]
     choose: Callable[[Object[Any], Objects], Object[Any] | None]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """How far the steps from an object led.
+
+    Attributes:
+        last: the pod, or the object behind which nothing more was found.
+        missing: the noun of what was not found; "" for the pod.
+        answer: to the last question.
+    """
+
+    last: Object[Any]
+    missing: str
+    answer: Answer
+
+    @property
+    def found(self) -> bool:
+        """Whether the pod was found."""
+        return not self.missing
+
+
+def has_log(pod: Object[Any]) -> bool:
+    """Whether a container of the pod runs or has run."""
+    states = (one.state for one in pod.view.container_statuses)
+    return any(one.running is not None or one.terminated is not None for one in states)
 
 
 def steps(item: Object[Any], operator_namespace: str) -> tuple[Step, ...]:

@@ -2,7 +2,8 @@
 
 Contract: pure. The queue is computed from Jobs, templates and services with the rules of the domain, so it needs no
 manager and only the right to read. Where a list of all namespaces is refused, the list of one namespace is used.
-``partial`` says that a list is not complete; a place is then a place among the templates that could be read.
+``partial`` says that a list is not complete; a place is then a place among the templates that could be read. Only a
+template that takes the next free slot has a place: not one that is paused, or whose Job cannot be created.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from aimctl.cli.rendering.values import place
 from aimctl.domain.conditions import rfc3339
 from aimctl.domain.naming import DISCOVERY, LABEL_COMPONENT
 from aimctl.domain.templates.admission import Candidate, queue_order
-from aimctl.domain.templates.queueing import awaits, retry_time, waiting_since, waits_for_slot
+from aimctl.domain.templates.queueing import (
+    awaits,
+    blocked,
+    pause_cause,
+    retry_time,
+    waiting_since,
+    waits_for_slot,
+)
 from aimctl.kubetypes.builtin import JOBS
 
 if TYPE_CHECKING:
@@ -48,7 +56,8 @@ class Entry:
         since: when the Job was created, or since or from when the template waits; RFC 3339.
         awaited_by: the services that wait for the template.
         job: the Job that holds the slot; None for a template that waits.
-        place: from 1, of a template that waits; else 0. It is 0 too while a pause after a failed Job lasts.
+        place: from 1, of a template that waits for a slot; else 0.
+        cause: why the template is paused, or cannot start; "" for others.
     """
 
     kind: str
@@ -59,6 +68,7 @@ class Entry:
     awaited_by: tuple[str, ...]
     job: Object[Any] | None = None
     place: int = 0
+    cause: str = ""
 
     @property
     def state(self) -> str:
@@ -84,6 +94,8 @@ class Entry:
             meta, failed = self.job.meta, self.job.view.status.failed or 0
             job = {"namespace": meta.namespace, "name": meta.name}
             out |= {"job": job, "state": self.state, "failedAttempts": failed}
+        elif self.cause:
+            out["message"] = self.cause
         return {key: value for key, value in out.items() if value or key != "namespace"}
 
 
@@ -93,18 +105,20 @@ class Queue:
     """The discovery queue.
 
     Attributes:
-        limit: number of slots; it is not stored in the cluster.
+        limit: number of slots; None if it is not known.
         running: the longest-running first.
         waiting: in the order in which slots are assigned.
         later: templates whose last Job failed or could not run, and that wait again after a pause; the first one first.
+        blocked: templates whose Job cannot be created; the one that has waited longest first.
         unseen: templates without a status.
         partial: whether a list is not complete.
     """
 
-    limit: int
+    limit: int | None
     running: tuple[Entry, ...]
     waiting: tuple[Entry, ...]
     later: tuple[Entry, ...] = ()
+    blocked: tuple[Entry, ...] = ()
     unseen: int = 0
     partial: bool = False
 
@@ -113,13 +127,23 @@ class Queue:
         """The words before a number that may be greater."""
         return "at least " if self.partial else ""
 
+    @property
+    def empty(self) -> bool:
+        """Whether it has no entries."""
+        return not (self.running or self.waiting or self.later or self.blocked)
+
     def of_namespace(self, namespace: str) -> Queue:
         """The entries of one namespace, with their places in the whole queue."""
+
+        def here(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+            return tuple(one for one in entries if one.namespace == namespace)
+
         return replace(
             self,
-            running=tuple(one for one in self.running if one.namespace == namespace),
-            waiting=tuple(one for one in self.waiting if one.namespace == namespace),
-            later=tuple(one for one in self.later if one.namespace == namespace),
+            running=here(self.running),
+            waiting=here(self.waiting),
+            later=here(self.later),
+            blocked=here(self.blocked),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -131,6 +155,7 @@ class Queue:
             "running": [one.to_json() for one in self.running],
             "waiting": [one.to_json() for one in self.waiting],
             "later": [one.to_json() for one in self.later],
+            "blocked": [one.to_json() for one in self.blocked],
         }
 
 
@@ -157,7 +182,7 @@ def _denied(answer: Answer | None) -> bool:
     return isinstance(answer, Problem) and answer.trouble is Trouble.DENIED
 
 
-def queue_of(facts: Facts, limit: int) -> Queue:
+def queue_of(facts: Facts, limit: int | None) -> Queue:
     """The queue from the lists of ``read_queue_lists``."""
     jobs, templates, services, cluster_templates = (_all(facts, question) for question in _LISTS)
     every = {item.meta.uid: item for item in (*templates, *cluster_templates)}
@@ -190,10 +215,14 @@ def queue_of(facts: Facts, limit: int) -> Queue:
         return replace(known, job=job)
 
     entries = {
-        key: entry(item, waiting_since(item.view.status) or item.meta.creation_timestamp)
+        key: replace(
+            entry(item, waiting_since(item.view.status) or item.meta.creation_timestamp),
+            cause=blocked(item.view.status) or pause_cause(item.view.status),
+        )
         for key, item in waiting.items()
     }
     paused = {key for key in waiting if entries[key].since > rfc3339(facts.now)}
+    stuck = {key for key, item in waiting.items() if blocked(item.view.status)} - paused
     candidates = [
         Candidate(
             key,
@@ -202,20 +231,24 @@ def queue_of(facts: Facts, limit: int) -> Queue:
             bool(entries[key].awaited_by),
         )
         for key, item in waiting.items()
-        if key not in paused
+        if key not in paused | stuck
     ]
     order = queue_order(candidates, Counter(whose[1] for _, _, whose in unfinished))
-    holding = (running(*item) for item in unfinished)
     return Queue(
         limit=limit,
-        running=tuple(sorted(holding, key=lambda one: (one.since, one.namespace, one.name))),
-        waiting=tuple(replace(entries[one.key], place=number) for number, one in enumerate(order, 1)),
-        later=tuple(
-            sorted((entries[key] for key in paused), key=lambda one: (one.since, one.namespace, one.name))
+        running=_by_age(running(*item) for item in unfinished),
+        waiting=tuple(
+            replace(entries[one.key], place=number, cause="") for number, one in enumerate(order, 1)
         ),
+        later=_by_age(entries[key] for key in paused),
+        blocked=_by_age(entries[key] for key in stuck),
         unseen=sum(1 for item in every.values() if not item.view.status.status),
         partial=not all(isinstance(facts.answers.get(question), tuple) for question in _LISTS),
     )
+
+
+def _by_age(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    return tuple(sorted(entries, key=lambda one: (one.since, one.namespace, one.name)))
 
 
 def _template_of(job: Object[Any]) -> tuple[str, str, str] | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.cli.questions.answers import Facts, Problem, Question, Trouble
 from aimctl.cli.questions.explanation import LONGEST_PATH, references_of
+from aimctl.cli.questions.pods import Trail, steps
 from aimctl.cli.questions.queue import lists_of_queue, narrower_lists
 from aimctl.kubetypes.errors import with_remedy
 from aimctl.runtime.kube import (
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from aimctl.cli.questions.answers import Answer
     from aimctl.runtime.kube import Client
 
-__all__ = ["read", "read_path", "read_queue_lists"]
+__all__ = ["read", "read_path", "read_pod", "read_queue_lists"]
 
 _AT_ONCE = 16
 
@@ -55,6 +56,20 @@ async def read_path(client: Client, now: datetime, root: Question, operator_name
         if not found:
             break
     return Facts(now, answers)
+
+
+async def read_pod(client: Client, now: datetime, item: Object[Any], operator_namespace: str) -> Trail:
+    """Follow the steps from an object to its newest pod."""
+    current: Object[Any] = item
+    answer: Answer = ()
+    for step in steps(item, operator_namespace):
+        question = step.question(current)
+        answer = (await read(client, now, [question])).answers[question]
+        chosen = step.choose(current, answer) if isinstance(answer, tuple) else None
+        if chosen is None:
+            return Trail(current, step.noun, answer)
+        current = chosen
+    return Trail(current, "", answer)
 
 
 async def read_queue_lists(client: Client, now: datetime, namespace: str, operator_namespace: str) -> Facts:

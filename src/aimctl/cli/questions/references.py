@@ -158,14 +158,21 @@ def _candidate(item: Object[Any], match: TemplateMatch) -> References:
 def _no_template(item: Object[Any], operator_namespace: str) -> References:
     """Why a service has no template.
 
-    The named template does not exist; or the only candidate is not Ready; or the model has no templates, which depends
-    on what was read from its image. Of several candidates none is the cause: the service lists them all.
+    The named template does not exist; or candidates are excluded because they are not Ready; or the model has no
+    templates, which depends on what was read from its image. Of several candidates, one that only lacks its GPU is not
+    the cause. If all are excluded for other reasons, the service itself is the cause: it lists them.
     """
     status, image = item.view.status, item.view.status.resolved_image
     if item.view.spec.template_ref:
         return _named_template(item, operator_namespace)
     if status.template_matching or image is None:
-        return _candidates(item) if len(status.template_matching) == 1 else ()
+        several = len(status.template_matching) > 1
+
+        def keep(templates: Objects) -> Iterable[Object[Any]]:
+            lacks_gpu = TemplateState.NOT_AVAILABLE
+            return (one for one in templates if not several or one.view.status.status != lacks_gpu)
+
+        return tuple(replace(one, keep=keep) for one in _candidates(item))
     kind = kinds.MODELS if image.namespace else kinds.CLUSTER_MODELS
     return tuple(
         replace(one, aspect="MetadataExtracted") for one in _named(image.name, image.namespace or "", kind)

@@ -1,6 +1,6 @@
 """What to do about a cause: advice where the operator's message has none, and commands to copy.
 
-Contract: pure, and decided by kind and reason. Commands repeat the flags with which the user selected the cluster.
+Contract: decided by kind and reason.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import shlex
 from typing import TYPE_CHECKING
 
 from aimctl.cli.kinds import short_name
+from aimctl.cli.suggestions import command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from aimctl.cli.questions.explanation import Cause, Explanation
     from aimctl.cli.questions.health import Health
@@ -21,17 +22,14 @@ __all__ = ["advice", "commands", "explain_command"]
 
 _ADVICE: Mapping[str, str] = {
     "DiscoveryFailed": "Discovery is repeated by itself after a change of the template or its model, and if the"
-    " cause is a Secret, a registry or a hub. Otherwise request it with 'aimctl rediscover'.",
+    " cause is a Secret, a registry or a hub. Otherwise request it with the command below.",
     "GPUNotAvailable": "Add a node with this GPU, or use a template for a GPU that the cluster has. The template"
     " becomes available by itself when a node offers the GPU.",
 }
 """By reason, for messages of the operator that name the cause only."""
 
 _COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "DiscoveryFailed": (
-        "aimctl logs {kind} {name} {where_or_operator} --tail 20",
-        "aimctl rediscover {name} {where_or_cluster}",
-    ),
+    "DiscoveryFailed": ("aimctl rediscover {name} {where_or_cluster}",),
     "GPUNotAvailable": (
         "kubectl get nodes -L amd.com/gpu.device-id,amd.com/gpu.family,nvidia.com/gpu.product",
     ),
@@ -56,9 +54,16 @@ def advice(cause: Cause) -> str:
 
 
 def commands(
-    cause: Cause, explanation: Explanation, operator_namespace: str, flags: Iterable[str]
+    cause: Cause, explanation: Explanation, operator_namespace: str, *, has_log: bool = False
 ) -> tuple[str, ...]:
-    """The commands for one cause, the most specific first."""
+    """The commands for one cause, the most specific first.
+
+    Args:
+        cause: the cause.
+        explanation: that it is part of.
+        operator_namespace: of the manager, and of the Jobs of cluster templates.
+        has_log: whether a container has run behind the object that is reported.
+    """
     shown = cause.reported
     where = f"-n {shown.namespace}" if shown.namespace else ""
     fits = [one.name for one in explanation.candidates if one.dropped_by in (None, "Selection")]
@@ -72,23 +77,21 @@ def commands(
         "operator_namespace": operator_namespace,
         "patch": shlex.quote(patch),
     }
-    own = [one.format(**fields) for one in _COMMANDS.get(shown.reason, ())]
+    own = [command(one.format(**fields)) for one in _COMMANDS.get(shown.reason, ())]
+    if has_log:
+        own.insert(0, command("aimctl logs {kind} {name} {where_or_operator} --tail 20".format(**fields)))
     if shown == explanation.waiting_template:
-        own.append("aimctl queue")
+        own.append(command("aimctl queue"))
     described = [_describe(one) for one in (cause.health, shown) if one.uid and one.kind != "Event"]
-    return tuple(_with(one, flags) for one in dict.fromkeys((*own, *described)))
+    return tuple(dict.fromkeys((*own, *described)))
 
 
-def explain_command(health: Health, flags: Iterable[str]) -> str:
+def explain_command(health: Health) -> str:
     """The command that explains an object."""
     where = f" -n {health.namespace}" if health.namespace else ""
-    return _with(f"aimctl explain {short_name(health.kind)} {health.name}{where}", flags)
+    return command(f"aimctl explain {short_name(health.kind)} {health.name}{where}")
 
 
 def _describe(health: Health) -> str:
     where = f" -n {health.namespace}" if health.namespace else ""
-    return f"kubectl describe {short_name(health.kind)} {health.name}{where}"
-
-
-def _with(text: str, flags: Iterable[str]) -> str:
-    return " ".join([text.strip(), *map(shlex.quote, flags)])
+    return command(f"kubectl describe {short_name(health.kind)} {health.name}{where}")

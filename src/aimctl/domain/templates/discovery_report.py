@@ -89,7 +89,7 @@ def last_report(seen: TemplateObservation) -> DiscoveryReport:
     found = Finding(True, PROFILES_DISCOVERED, known_sources(len(status.model_sources)))
     records = status.discovery
     if records is not None and records.blocked:  # it is decided again each time
-        records = records.model_copy(update={"blocked": ""})
+        records = records.model_copy(update={"blocked": None})
         records = None if records == DiscoveryStatus() else records
     return DiscoveryReport(found, status.model_sources, status.profile, records)
 

@@ -58,7 +58,7 @@ def pause_cause(status: TemplateStatus) -> str:
 
 def blocked(status: TemplateStatus) -> str:
     """Why no Job can be created for a template, whether or not a slot is free; "" if one can."""
-    return status.discovery.blocked if status.discovery is not None else ""
+    return (status.discovery.blocked if status.discovery is not None else None) or ""
 
 
 def waiting_since(status: TemplateStatus) -> str:

@@ -44,6 +44,7 @@ class RunOptions:
         leader_elect: work only while holding the Lease. False: this process always works.
         leader_election_namespace: of the Lease; "" for the namespace of the pod or of the kubeconfig's context.
         lease_name: of the Lease; "" for ``name``.
+        lease_labels: added to the Lease by the leader; other labels are kept.
         metrics_bind_address: host:port of ``/metrics`` and ``/debug``; "0" for off.
         metrics_secure: serve them with TLS, to clients with a token and a permission; False: plain HTTP for every
             client that can connect.
@@ -64,6 +65,7 @@ class RunOptions:
     leader_elect: bool = True
     leader_election_namespace: str = ""
     lease_name: str = ""
+    lease_labels: tuple[tuple[str, str], ...] = ()
     metrics_bind_address: str = "127.0.0.1:8080"
     metrics_secure: bool = False
     metrics_cert_dir: str = ""
@@ -152,7 +154,9 @@ def parse_options(
         parser.error(
             "--metrics-cert-dir and --metrics-audience have no effect without --metrics-secure: add it"
         )
-    return RunOptions(name=defaults.name, lease_name=defaults.lease_name, **values)
+    return RunOptions(
+        name=defaults.name, lease_name=defaults.lease_name, lease_labels=defaults.lease_labels, **values
+    )
 
 
 def _boolean(text: str) -> bool:

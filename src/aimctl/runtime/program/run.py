@@ -233,6 +233,7 @@ def _manager_options(options: RunOptions, connection: ConnectionInfo) -> Manager
     election = LeaderElectionOptions(
         name=options.lease_name or options.name,
         namespace=options.leader_election_namespace or connection.namespace,
+        labels=options.lease_labels,
     )
     secure = (
         SecureServing(options.metrics_cert_dir, options.metrics_audiences) if options.metrics_secure else None
