@@ -11,11 +11,14 @@ import pytest
 
 from aimctl.api import kinds
 from aimctl.cli.programs.development import DevSettings, dev_cluster
+from aimctl.controllers.operator import OperatorOptions, add_controllers
+from aimctl.controllers.options import LEASE_NAME
 from aimctl.devcluster import DevCluster
 from aimctl.kubetypes.builtin import NAMESPACES, SERVICE_ACCOUNTS
-from aimctl.runtime import Manager, ManagerOptions, SecureServing
+from aimctl.runtime import LeaderElectionOptions, Manager, ManagerOptions, SecureServing
 from aimctl.runtime.clock import LoopClock
 from support.chromium import CHROMIUM, open_page
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -91,6 +94,31 @@ async def test_the_page_shows_the_objects_of_the_operator_and_follows_them(tmp_p
             await create(cluster, kinds.TEMPLATES, f"waits-{number}", modelName="llama")
         await page.until(f"{ROWS}.some((row) => row.cells[1].textContent === 'team/waits-3')")
         assert page.dialogs == page.errors == []
+
+
+async def test_the_page_of_a_standby_names_the_leader_and_shows_no_empty_queue(tmp_path: Path) -> None:
+    settings = DevSettings(open_=True, kubeconfig_out=tmp_path / "kubeconfig")
+    async with dev_cluster(settings) as running, open_page() as page:
+        election = LeaderElectionOptions(LEASE_NAME, "kaiwo-system", identity="second")
+        options = ManagerOptions(metrics_bind_address="127.0.0.1:0", leader_election=election)
+        manager = Manager(running.cluster.transport(), clock=running.cluster.clock, options=options)
+        add_controllers(manager, OperatorOptions())
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(manager.run(stop))
+            try:
+                await asyncio.to_thread(eventually, lambda: manager.elector.holder, 60, "the leader is known")
+                await page.go(f"http://127.0.0.1:{manager.metrics_port}/debug")
+                await page.until(LIVE)
+                standing = await page.ask("document.getElementById('standing').textContent")
+                assert standing == "standby; the leader is aimctl-dev"
+                await page.until(
+                    f"{ROWS}.filter((row) => row.textContent.includes('run aimctl queue')).length === 2"
+                )
+                assert await page.ask(f"{ROWS}[0].cells[0].textContent") == "second"
+                assert page.errors == []
+            finally:
+                stop.set()
 
 
 async def test_the_page_is_searchable_with_the_keyboard_and_the_address_keeps_the_filter() -> None:

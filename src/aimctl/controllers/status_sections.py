@@ -1,6 +1,7 @@
 """The sections of the operator on the status page at ``/debug``.
 
 Contract:
+    * A standby, which assigns no slots, refers to the leader.
     * Every object of the kinds below is a row, with the state and the reason and message of its condition ``Ready``. An
       object that is Failed or Degraded, or whose content cannot be read, is a problem.
     * Rows are sorted by namespace and name, unless a kind has more than :data:`MOST_SORTED` objects: the page would
@@ -27,6 +28,9 @@ __all__ = ["add_status_sections", "object_row"]
 
 MOST_SORTED = 2000
 
+_ASK_THE_LEADER = "the leader assigns the slots: see its page, or run aimctl queue"
+"""In place of numbers that are always zero on a standby."""
+
 _OBJECTS: Mapping[str, tuple[Resource[Any], ...]] = {
     "Services": (kinds.SERVICES,),
     "Templates": (kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES),
@@ -43,11 +47,20 @@ def add_status_sections(manager: Manager, admission: DiscoveryAdmission, limit: 
         admission: assigns the discovery slots.
         limit: the number of discovery slots.
     """
+
+    def leads() -> bool:
+        return manager.elector is None or manager.elected.is_set()
+
+    def slots() -> Mapping[str, Any]:
+        if not leads():
+            return {"standby": _ASK_THE_LEADER}
+        return {"slots": limit, "used": admission.running, "templates_waiting": admission.pending}
+
+    manager.add_status_section("Discovery slots", slots)
     manager.add_status_section(
-        "Discovery slots",
-        lambda: {"slots": limit, "used": admission.running, "templates_waiting": admission.pending},
+        "Templates that wait for a slot",
+        lambda: admission.queue() if leads() else [{"standby": _ASK_THE_LEADER}],
     )
-    manager.add_status_section("Templates that wait for a slot", admission.queue)
     for title, resources in _OBJECTS.items():
         manager.add_status_section(title, _objects_of(manager.cache, resources))
 

@@ -12,9 +12,16 @@ from aiohttp.test_utils import make_mocked_request
 from prometheus_client import generate_latest
 
 from aimctl.devcluster import DevCluster
-from aimctl.devcluster.faults import Delay, Match
+from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.kubetypes.builtin import CONFIG_MAPS
-from aimctl.runtime import CacheSyncTimeout, LeaderElectionOptions, Manager, ManagerOptions, Request
+from aimctl.runtime import (
+    CacheSyncTimeout,
+    LeaderElectionOptions,
+    LeaderLost,
+    Manager,
+    ManagerOptions,
+    Request,
+)
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.managers import samples_of
 
@@ -106,6 +113,30 @@ async def test_before_the_first_answer_a_replica_says_that_it_does_not_know_the_
     async with DevCluster(clock=virtual_clock(), rng=random.Random(1)) as cluster:
         replica = Replica(cluster, "one")
         assert (await replica.page("queues"))[1] == "standby; the leader is not known yet"
+
+
+@virtual_time
+async def test_a_standby_says_when_the_lease_of_the_leader_has_expired() -> None:
+    async with DevCluster(clock=virtual_clock(), rng=random.Random(1)) as cluster:
+        leader, standby = Replica(cluster, "leader"), Replica(cluster, "standby")
+        async with asyncio.TaskGroup() as tasks:
+            led = asyncio.ensure_future(leader.manager.run(leader.stop))
+            await leader.manager.elected.wait()
+            tasks.create_task(standby.manager.run(standby.stop))
+            await asyncio.sleep(5)
+            row = json.loads((await standby.page("election", "?format=json"))[0])
+            assert (row["leader"], row["lease_expired"]) == ("leader", False)
+            assert row["renewed_seconds_ago"] < 5
+            cluster.faults.add(Answer(500), Match(verb="update", resource="leases"))
+            await asyncio.sleep(9)
+            assert (await standby.page(""))[1] == "standby; the leader is leader"
+            await asyncio.sleep(9)
+            text, header = await standby.page("election", "?format=json")
+            assert header == "standby; the lease of leader has expired"
+            row = json.loads(text)
+            assert (row["leader"], row["lease_holder"], row["lease_expired"]) == ("", "leader", True)
+            standby.stop.set()
+            assert isinstance(led.exception(), LeaderLost)
 
 
 @virtual_time

@@ -10,7 +10,7 @@ from aimctl.api.kinds import CLUSTER_MODELS, MODEL_CACHES, SERVICES, TEMPLATE_CA
 from aimctl.controllers.operator import OperatorOptions, add_controllers
 from aimctl.controllers.status_sections import object_row
 from aimctl.runtime.clock import LoopClock
-from aimctl.runtime.manager import Manager
+from aimctl.runtime.manager import LeaderElectionOptions, Manager, ManagerOptions
 from support.leaseapi import LeaseApi, LeaseTransport
 from support.things import make
 
@@ -72,3 +72,14 @@ async def test_the_operator_adds_its_sections_before_those_of_the_manager() -> N
     ]
     assert tables["Discovery slots"].rows == [{"slots": 7, "used": 0, "templates_waiting": 0}]
     assert all(table.error == "" for table in tables.values())
+
+
+async def test_a_standby_refers_to_the_leader_instead_of_an_empty_queue() -> None:
+    election = LeaderElectionOptions("lock", "default")
+    options = ManagerOptions(leader_election=election)
+    manager = Manager(LeaseTransport(LeaseApi()), clock=LoopClock(), options=options)
+    add_controllers(manager, OperatorOptions())
+    tables = {table.title: table for table in (await manager.endpoints.status.answer()).tables}
+    for title in ("Discovery slots", "Templates that wait for a slot"):
+        (row,) = tables[title].rows
+        assert "the leader assigns the slots" in row["standby"]

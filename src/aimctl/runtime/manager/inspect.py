@@ -30,7 +30,13 @@ def standing(manager: Manager) -> str:
     if elector.holder == manager.identity:
         return "this process is becoming the leader"
     holder = "".join(char if " " <= char <= "~" else "?" for char in elector.holder[:_MAX_IDENTITY])
-    return f"standby; the leader is {holder}" if holder else "standby; the leader is not known yet"
+    if not holder:
+        return "standby; the leader is not known yet"
+    return (
+        f"standby; the lease of {holder} has expired"
+        if elector.expired
+        else f"standby; the leader is {holder}"
+    )
 
 
 def _leads(manager: Manager) -> bool:
@@ -93,12 +99,18 @@ def add_builtin_pages(manager: Manager) -> None:
 
     def election() -> dict[str, Any]:
         if manager.elector is None:
-            return {"election": "off", "leads": True, "identity": manager.identity}
+            return {"election": "off", "this_process": manager.identity, "leads": True}
+        elector = manager.elector
+        seen = (
+            elector.seen_seconds_ago if elector.renewed_seconds_ago is None else elector.renewed_seconds_ago
+        )
         return {
-            "identity": manager.identity,
-            "holder": manager.elector.holder,
-            "leads": manager.elector.leads,
-            "renewed_seconds_ago": manager.elector.renewed_seconds_ago,
+            "this_process": manager.identity,
+            "leads": elector.leads,
+            "leader": "" if elector.expired else elector.holder,
+            "lease_holder": elector.holder,
+            "lease_expired": elector.expired,
+            "renewed_seconds_ago": seen,
         }
 
     def tasks() -> list[dict[str, Any]]:

@@ -190,6 +190,19 @@ class Elector:
         return "" if self._observed is None else self._observed.record.holder
 
     @property
+    def seen_seconds_ago(self) -> float | None:
+        """The time since this process first saw the last renewal of the lease; None if it has not read one."""
+        return None if self._observed is None else self._clock.monotonic() - self._observed.since
+
+    @property
+    def expired(self) -> bool:
+        """Whether the lease of another process has expired, so that this process may take it."""
+        age, observed = self.seen_seconds_ago, self._observed
+        if age is None or observed is None or observed.record.holder in {"", self.identity}:
+            return False
+        return age >= (observed.record.duration_seconds or self._options.lease_duration)
+
+    @property
     def renewed_seconds_ago(self) -> float | None:
         """Age of the last successful renewal; None if this process is not the leader."""
         return None if self._renewed_at is None else self._clock.monotonic() - self._renewed_at
