@@ -8,6 +8,7 @@ even if standard error is closed or full.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -51,14 +52,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _with_value(error: TyperException) -> str:
-    """Typer's text and the rejected value; typer alone names only the flag and the rule."""
+    """Typer's text with the rejected value, or the command that shows what may be given."""
     from pydantic import ValidationError
 
     text = error.format_message().rstrip(".").replace("Value error, ", "")
-    cause = error.__cause__
+    text = re.sub(r"(argument|value for) '([a-z_]+)'", lambda found: f"{found[1]} {found[2].upper()}", text)
+    cause, context = error.__cause__, getattr(error, "ctx", None)
     if isinstance(cause, ValidationError):
         given = cause.errors()[0]["input"]
         return text if repr(given) in text else f"{text} (given: {given!r})"
+    if context is not None and not text.startswith("Invalid value"):
+        return f"{text}{' ' if text.endswith('?') else '; '}see: {context.command_path} -h"
     return text
 
 

@@ -34,7 +34,9 @@ DEV_FLAGS = ("--port", "--kubeconfig-out", "--no-manager", "--catalogue", "--dat
 WRONG = {
     "an unknown flag": (["manager", "--bogus"], {}, ["--bogus"]),
     "an unknown command": (["mangle"], {}, ["'mangle'"]),
-    "too many words": (["manager", "extra"], {}, ["extra"]),
+    "too many words": (["manager", "extra"], {}, ["extra", "; see: aimctl manager -h"]),
+    "no argument": (["explain"], {}, ["Missing argument KIND; see: aimctl explain -h"]),
+    "a similar command": (["stauts"], {}, ["Did you mean 'status'? see: aimctl -h"]),
     "a flag without its value": (["manager", "--log-level"], {}, ["--log-level", "requires"]),
     "no number": (["manager", "--discovery-limit", "ten"], {}, ["--discovery-limit", "'ten'", "integer"]),
     "a limit of none": (["manager", "--discovery-limit", "0"], {}, ["--discovery-limit", "'0'", "1"]),

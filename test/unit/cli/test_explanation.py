@@ -731,6 +731,15 @@ def test_a_failed_discovery_is_repeated_on_request():
     assert "aimctl rediscover base --cluster" in suggested(explained(Paper(cluster), "aimclst", "base"))
 
 
+def test_a_blocked_discovery_is_not_requested_again():
+    blocked = template(
+        state=status("Failed", "DiscoveryFailed", "create it", discovery={"blocked": "create it"})
+    )
+    found = explained(Paper(blocked), "aimst", "llama")
+    assert suggested(found) == ["kubectl describe aimst llama -n team"]
+    assert advice(found.causes[0]) == ""
+
+
 @pytest.mark.parametrize(("has_log", "count"), [(True, 1), (False, 0)])
 def test_a_log_is_suggested_only_if_there_is_one(has_log, count):
     found = suggested(explained(Paper(failed), "aimst", "llama"), has_log=has_log)

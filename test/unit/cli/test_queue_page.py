@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.cli.pages.queue import slots
+from aimctl.cli.pages.queue import rows_of, slots
 from aimctl.cli.questions.queue import lists_of_queue, narrower_lists, queue_of
 from aimctl.domain.templates.admission import Candidate, queue_order
 from support.facts import Paper, at, condition, job, service, status, template
@@ -169,6 +169,18 @@ def test_the_cause_of_a_pause_is_shown():
 )
 def test_a_limit_that_is_not_known_is_not_invented(taken, limit, partial, text):
     assert slots(taken, limit, partial=partial) == text
+
+
+def test_the_cause_of_several_templates_is_shown_once_below_them():
+    state = {**AWAITING, "discovery": {"blocked": "create the Secret"}}
+    other = {**AWAITING, "discovery": {"blocked": "raise the quota"}}
+    paper = Paper(template("a", state=state), template("b", state=other), template("c", state=state))
+    for question in lists_of_queue():
+        paper[question]
+    queue = queue_of(paper.facts(), None)
+    rows = rows_of(queue, queue, paper.facts(), "kaiwo-system", 80)
+    shown = [line.plain if line.plain.startswith(" ") else line.plain.split(" ")[0] for line in rows]
+    assert shown[-5:] == ["team/a", "team/c", "  create the Secret", "team/b", "  raise the quota"]
 
 
 def test_static_and_deleted_templates_are_not_in_the_queue():

@@ -38,6 +38,19 @@ def test_the_guides_continue_where_a_name_is_folded():
     assert all(cell_len(row) <= 30 for row in rows)
 
 
+@pytest.mark.parametrize("width", [20, 40, 60])
+def test_columns_never_touch_however_deep_the_tree_and_narrow_the_terminal(width):
+    tree = node("root", node(LONG, node(LONG, node(LONG))))
+    cells = [[Cell(one.health.name, "", first, rest), "Available", "1m"] for one, first, rest in walk(tree)]
+    rows = plain(table(("NAME", "STATE", "AGE"), cells, width))
+    assert sum("  Available  1m" in row for row in rows) == 4
+
+
+def test_a_reason_is_broken_between_its_words():
+    rows = plain(table(("NAME", "REASON"), [["name", "TemplateSelectionAmbiguous"]], 18))
+    assert [row.split()[-1] for row in rows] == ["REASON", "Template", "Selection", "Ambiguous"]
+
+
 def test_columns_are_folded_only_if_they_do_not_fit():
     rows = [["1", f"team/{LONG}", "3s"]]
     assert len(table(("PLACE", "WAITS", "FOR"), rows, None)) == 2
@@ -69,6 +82,13 @@ def test_without_a_width_nothing_is_wrapped():
 def test_a_line_that_is_cut_shows_it():
     assert cut(Text("abcdef"), 4).plain == "abc…"
     assert cut(Text("abcdef"), 6).plain == cut(Text("abcdef"), None).plain == "abcdef"
+
+
+@pytest.mark.parametrize(
+    ("width", "text"), [(17, "the Secret does…"), (16, "the Secret does…"), (15, "the Secret…")]
+)
+def test_a_line_is_cut_between_two_words(width, text):
+    assert cut(Text("the Secret does not exist"), width).plain == text
 
 
 @given(st.text())

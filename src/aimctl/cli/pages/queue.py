@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aimctl.cli.questions.answers import Facts
     from aimctl.cli.questions.queue import Entry, Queue
 
-__all__ = ["queue_page", "slots"]
+__all__ = ["queue_page", "rows_of", "slots"]
 
 _WIDE = 100
 """Columns from which the names of Jobs are shown; they begin with the names of their templates."""
@@ -52,7 +52,7 @@ async def queue_page(
     counts["leader"] = None if leader is None else leader.to_json()
     return Page(
         document("queue/v1", facts, counts | shown.to_json()),
-        lambda width: _rows(whole, shown, facts, operator_namespace, width),
+        lambda width: rows_of(whole, shown, facts, operator_namespace, width),
         lambda width: [Text(), *paragraph(leader.text, width)] if leader is not None and leader.leads else (),
         notes=(*notes(facts), *leaderless(leader, operator_namespace)),
     )
@@ -66,7 +66,10 @@ def slots(taken: int, limit: int | None, *, partial: bool) -> str:
     return f"{count} discovery {'slot is' if taken == 1 else 'slots are'} taken (limit unknown)"
 
 
-def _rows(whole: Queue, shown: Queue, facts: Facts, operator_namespace: str, width: int | None) -> list[Text]:
+def rows_of(
+    whole: Queue, shown: Queue, facts: Facts, operator_namespace: str, width: int | None
+) -> list[Text]:
+    """A line about the whole queue, and the entries to show."""
     out = paragraph(_headline(whole), width)
     if shown.running:
         count = 5 if width is None or width >= _WIDE else 4
@@ -100,15 +103,18 @@ def _rows(whole: Queue, shown: Queue, facts: Facts, operator_namespace: str, wid
 def _with_causes(
     headers: Sequence[str], entries: Sequence[Entry], facts: Facts, width: int | None
 ) -> list[Text]:
-    """A table; below each row, or without a width in its last column, the cause."""
+    """A table; below the rows with the same cause, or without a width in the last column, the cause."""
     if width is None:
         return table((*headers, "WHY"), [[*_cells(one, facts), one.cause or "-"] for one in entries], width)
     head, *rows = blocks(
         [[Cell(header, "bold") for header in headers], *(_cells(one, facts) for one in entries)], width
     )
-    out = list(head)
+    by_cause: dict[str, list[Text]] = {}
     for row, one in zip(rows, entries, strict=True):
-        out += [*row, *(paragraph(one.cause, width, indent="  ", style="italic") if one.cause else [])]
+        by_cause.setdefault(one.cause, []).extend(row)
+    out = list(head)
+    for cause, lines in by_cause.items():
+        out += [*lines, *(paragraph(cause, width, indent="  ", style="italic") if cause else [])]
     return out
 
 

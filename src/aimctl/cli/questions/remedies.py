@@ -50,7 +50,7 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 def advice(cause: Cause) -> str:
     """One or two sentences; "" where the message has the remedy."""
-    return _ADVICE.get(cause.reported.reason, "")
+    return "" if cause.reported.blocked else _ADVICE.get(cause.reported.reason, "")
 
 
 def commands(
@@ -77,7 +77,10 @@ def commands(
         "operator_namespace": operator_namespace,
         "patch": shlex.quote(patch),
     }
-    own = [command(one.format(**fields)) for one in _COMMANDS.get(shown.reason, ())]
+    # What blocks a discovery has its remedy in the message; another request would change nothing.
+    own = [
+        command(one.format(**fields)) for one in (() if shown.blocked else _COMMANDS.get(shown.reason, ()))
+    ]
     if has_log:
         own.insert(0, command("aimctl logs {kind} {name} {where_or_operator} --tail 20".format(**fields)))
     if shown == explanation.waiting_template:

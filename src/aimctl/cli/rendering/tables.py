@@ -7,6 +7,7 @@ Contract:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar, final
 
@@ -23,8 +24,11 @@ __all__ = ["Cell", "blocks", "cut", "paragraph", "table", "walk"]
 _NARROWEST = 12
 """Columns that a table's column keeps, however narrow the terminal is."""
 
-_BREAKS = "-/"
-"""Characters after which a long name may be broken."""
+_NARROWEST_TEXT = 8
+"""Columns that a text keeps beside its tree guides."""
+
+_BREAK = re.compile(r"(?<=[-/])|(?<=[a-z])(?=[A-Z])")
+"""Where a long word may be broken: after a hyphen or slash, and between the words of a CamelCase one."""
 
 
 class _Tree(Protocol):
@@ -102,21 +106,25 @@ def blocks(rows: Iterable[Sequence[Cell | str]], width: int | None) -> list[list
 
 def _widths(rows: Sequence[Sequence[Cell]], width: int | None) -> list[int]:
     """The width of each column. Columns of several words give way before columns of long names."""
-    widths, words = [], []
+    widths, words, least = [], [], []
     for column in zip(*rows, strict=True):
         texts = [(cell_len(cell.first), clean(cell.text)) for cell in column]
         widths.append(max(guide + cell_len(text) for guide, text in texts))
         words.append(max(guide + cell_len(word) for guide, text in texts for word in text.split(" ")))
-    while width is not None and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > _NARROWEST:
-        loose = [
-            room if room > max(word, _NARROWEST) else 0 for room, word in zip(widths, words, strict=True)
-        ]
-        widths[loose.index(max(loose)) if any(loose) else widths.index(max(widths))] -= 1
+        guides = max(max(cell_len(cell.first), cell_len(cell.rest)) for cell in column)
+        least.append(max(_NARROWEST, guides + _NARROWEST_TEXT if guides else 0))
+    while width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
+        tight = [room if room > low else 0 for room, low in zip(widths, least, strict=True)]
+        if not any(tight):
+            break
+        loose = [room if room > word else 0 for room, word in zip(tight, words, strict=True)]
+        widths[loose.index(max(loose)) if any(loose) else tight.index(max(tight))] -= 1
     return widths
 
 
 def _lines(cell: Cell, room: int) -> list[Text]:
-    pieces = _fold(clean(cell.text), max(8, room - cell_len(cell.first)), max(8, room - cell_len(cell.rest)))
+    first, rest = (max(_NARROWEST_TEXT, room - cell_len(guide)) for guide in (cell.first, cell.rest))
+    pieces = _fold(clean(cell.text), first, rest)
     return [
         Text(cell.rest if number else cell.first, "dim").append_text(Text(piece, cell.style))
         for number, piece in enumerate(pieces)
@@ -132,24 +140,29 @@ def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
 
 
 def cut(line: Text, width: int | None, mark: str = "…") -> Text:
-    """The line in at most ``width`` columns; ``mark`` stands for what is missing."""
+    """The line in at most ``width`` columns, cut between two words; ``mark`` stands for what is missing."""
     if width is None or line.cell_len <= width:
         return line
     out = line.copy()
     out.truncate(max(1, width - len(mark)))
+    space = out.plain.rfind(" ", len(out.plain) * 2 // 3)
+    if space > 0 and not line.plain[len(out.plain)].isspace():
+        out.right_crop(len(out.plain) - space)
     return out.append(mark)
 
 
 def _fold(text: str, first: int, rest: int) -> list[str]:
     """The text in pieces of at most ``first`` columns, then ``rest``.
 
-    It is broken at a space; a word that is longer than a piece is broken after one of :data:`_BREAKS`, or anywhere.
+    It is broken at a space; a word that is longer than a piece is broken at a :data:`_BREAK`, or anywhere.
     """
     pieces, room = [], first
     while cell_len(text) > room:
         cut = len(set_cell_size(text, room).rstrip())
         space = text.rfind(" ", 0, cut + 1) + 1
-        mark = max(text.rfind(mark, 0, cut) + 1 for mark in _BREAKS)
+        mark = max(
+            (found.end() for found in _BREAK.finditer(text, 0, cut + 1) if found.end() <= cut), default=0
+        )
         fits = cell_len(text[space:].split(" ", 1)[0]) <= rest
         cut = space if space and fits else max(space, mark) or cut
         pieces.append(text[:cut].rstrip())
