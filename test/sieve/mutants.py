@@ -150,8 +150,17 @@ MUTANTS: tuple[Mutant, ...] = (
         "the limit",
         "discovery",
         _SLOTS,
-        "            return False\n        slot.check_at = ",
-        "            return True\n        slot.check_at = ",
+        "        if not self.holds(key):\n            return False\n",
+        "        if not self.holds(key):\n            return True\n",
+    ),
+    Mutant(
+        "do not read the input again before a Job is created",
+        "discovery once per input",
+        "discovery",
+        _PLAN_RUN,
+        "for each in action.inputs]):",
+        "for each in action.inputs[:0]]):",
+        first="stale-takeover/aimservicetemplates",
     ),
     # ---- discovery
     Mutant(
@@ -274,6 +283,15 @@ MUTANTS: tuple[Mutant, ...] = (
         _MODEL_CACHE,
         "if not is_managed(seen.cache) or seen.in_use or _may_be_complete(seen, download):",
         "if not is_managed(seen.cache) or seen.in_use:",
+    ),
+    Mutant(
+        "do not read the users before a cache is deleted",
+        "nothing in use is deleted",
+        "caching",
+        _MODEL_CACHE,
+        "    if users not in seen.known.reads:",
+        "    if users in seen.known.reads:",
+        first="stale-takeover/aimtemplatecaches",
     ),
     Mutant(
         "delete caches that are in use",

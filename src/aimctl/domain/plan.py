@@ -325,11 +325,14 @@ class RequestSlot:
         create: the Job.
         since: since when it waits, RFC 3339; "" for the creation of the object.
         timeout_seconds: time limit of the creation, for the client and for the API server.
+        inputs: what the decision depends on. They are read when there is a slot, and the decision is repeated before
+            the creation, because the cache may lag behind a former leader or a user.
     """
 
     create: Create
     since: str = ""
     timeout_seconds: float = 4.0
+    inputs: tuple[Get, ...] = ()
 
 
 BackgroundRead: TypeAlias = ReadLog | ReadImage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +13,12 @@ import pytest
 from aimctl.controllers.indexes.templates import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
 from aimctl.controllers.templates.admission import ROUND
-from aimctl.devcluster.faults import Answer, Delay, Match, Refuse
-from aimctl.kubetypes.builtin import JOBS
+from aimctl.devcluster.faults import Answer, Delay, Match, Refuse, Silence
+from aimctl.domain.plan import Get, Plan
+from aimctl.kubetypes.builtin import CONFIG_MAPS, JOBS
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.controller import Request
+from aimctl.runtime.kube import ServerError
 from aimctl.testing.virtualtime import virtual_time
 from support.admission import Admission, job_of
 from support.operator import World, world
@@ -45,10 +48,10 @@ class Bench(Admission):
 
 
 @asynccontextmanager
-async def bench(limit: int = 2) -> AsyncIterator[Bench]:
+async def bench(limit: int = 2, made_by: Any = Bench) -> AsyncIterator[Any]:
     async with world(controllers=False, crds=[]) as w, asyncio.TaskGroup() as tasks:
         await w.namespace("team")
-        made = Bench(w, limit)
+        made = made_by(w, limit)
         task = tasks.create_task(made.cache.run())
         await made.cache.wait_synced(60)
         yield made
@@ -126,6 +129,43 @@ async def test_a_template_that_is_gone_gets_no_job() -> None:
         await b.round()
         assert b.created == ["b"]
         assert b.admission.pending == 0
+
+
+class Dependent(Bench):
+    """A template wants a Job only while there is no ConfigMap of its name. The watch of ConfigMaps delivers nothing."""
+
+    def __init__(self, w: World, limit: int) -> None:
+        super().__init__(w, limit)
+        w.faults.add(Silence(), Match("watch", "configmaps"))
+        self.cache.declare(CONFIG_MAPS, namespaces=["team"])
+
+    def _decide(self, name: str) -> Plan:
+        if self.cache.get(CONFIG_MAPS, name, "team") is not None:
+            return Plan()
+        inputs = (Get(CONFIG_MAPS, "team", name),)
+        return Plan(tuple(replace(action, inputs=inputs) for action in super()._decide(name).actions))
+
+
+@virtual_time
+async def test_a_job_is_created_only_if_it_is_planned_from_the_newest_state_of_its_inputs() -> None:
+    async with bench(made_by=Dependent) as b:
+        await b.w.client.create(CONFIG_MAPS, {"metadata": {"name": "a"}}, "team")
+        await b.request("a", "b")
+        await b.round()
+        assert b.created == ["b"]
+        assert (b.admission.pending, b.admission.running) == (0, 1)
+
+
+@virtual_time
+async def test_inputs_that_cannot_be_read_take_no_slot_and_are_read_again() -> None:
+    async with bench(made_by=Dependent) as b:
+        b.w.faults.add(Answer(503), Match("get", "configmaps"), times=1)
+        await b.request("a")
+        await b.round()
+        assert [type(error) for error in b.errors] == [ServerError]
+        assert (b.created, b.admission.running) == ([], 0)
+        await b.round()
+        assert b.created == ["a"]
 
 
 # ---- requests

@@ -101,6 +101,9 @@ class Gate:
         self.calls.append("enter")
         return self.open
 
+    def has_slot(self, create: Create) -> bool:
+        return self.open
+
     def settle(self, create: Create) -> None:
         self.calls.append("settle")
 

@@ -93,6 +93,10 @@ class SlotGate(Protocol):
         """
         ...
 
+    def has_slot(self, create: Create) -> bool:
+        """Whether :meth:`enter` would be true now."""
+        ...
+
     def settle(self, create: Create) -> None:
         """The result of the creation is known. Without this call it may still be carried out."""
         ...
@@ -202,8 +206,11 @@ class PlanRun:
         """Create an object if it has a slot; returns False if the object has to be observed again."""
         if self._gate is None:
             raise TypeError("the decision plans RequestSlot: pass a gate to Executor.reconciler()")
-        create = action.create
-        if not self._due(create) or not self._gate.enter(self._request, obj, action):
+        if not self._due(create := action.create):
+            return True
+        if self._gate.has_slot(create) and any([await self._has_read(each) for each in action.inputs]):
+            return False  # the next plan is decided with the results
+        if not self._gate.enter(self._request, obj, action):
             return True
         try:
             await self._write(obj, create, action.timeout_seconds)

@@ -139,6 +139,10 @@ class DiscoveryAdmission:
             self._next_round(ROUND)
         return False
 
+    def has_slot(self, create: Create) -> bool:
+        """Whether a Job may be created now."""
+        return self._slots.holds(_key(create))
+
     def settle(self, create: Create) -> None:
         """The result of a creation is known: the Job is in the cache, or it was not created."""
         self._slots.settle(_key(create))

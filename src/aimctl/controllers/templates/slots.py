@@ -136,14 +136,16 @@ class Slots:
         self._owners.add(template_uid)
         self._assigned[key] = _Slot(candidate.key, candidate.namespace, template_uid)
 
-    def send(self, key: ObjectKey, seconds: float) -> bool:
-        """Whether the creation of a Job may be sent, with this time limit: a slot is assigned to the Job, and there is
-        no earlier creation whose result is not known.
-        """
+    def holds(self, key: ObjectKey) -> bool:
+        """Whether the creation of a Job may be sent: it has a slot, and no earlier creation with an unknown result."""
         slot = self._assigned.get(key)
-        if slot is None or slot.check_at < math.inf:
+        return slot is not None and slot.check_at == math.inf
+
+    def send(self, key: ObjectKey, seconds: float) -> bool:
+        """Whether the creation of a Job may be sent, with this time limit. Its result is not known from now on."""
+        if not self.holds(key):
             return False
-        slot.check_at = self._clock.monotonic() + seconds + _VERIFY_SECONDS
+        self._assigned[key].check_at = self._clock.monotonic() + seconds + _VERIFY_SECONDS
         return True
 
     def settle(self, key: ObjectKey) -> None:

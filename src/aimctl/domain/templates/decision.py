@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import TemplateState
 from aimctl.domain.conditions import Finding, abridge, conditions_of
 from aimctl.domain.events import NEEDS_ACTION, PlannedEvent, event_type
-from aimctl.domain.plan import Plan, RequestSlot, WriteStatus
+from aimctl.domain.plan import Get, Plan, RequestSlot, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.discovery_decision import discover
@@ -87,8 +88,16 @@ def decide_discovery(seen: TemplateObservation) -> Plan:
     actions += _status(seen, discovery)
     actions += discovery.deletions
     if discovery.create is not None:
-        actions.append(RequestSlot(discovery.create, discovery.since))
+        actions.append(RequestSlot(discovery.create, discovery.since, inputs=tuple(_inputs(seen))))
     return Plan(tuple(actions), discovery.requeue_after)
+
+
+def _inputs(seen: TemplateObservation) -> Iterator[Get]:
+    """The template, whose status has the results of former discoveries, and its model."""
+    meta = seen.template.meta
+    yield Get(seen.template.resource, meta.namespace, meta.name)
+    if isinstance(seen.model, Resolved) and (model := seen.model.reference) is not None:
+        yield Get(kinds.MODELS if model.namespace else kinds.CLUSTER_MODELS, model.namespace, model.name)
 
 
 def _status(seen: TemplateObservation, discovery: Discovery) -> Iterator[WriteStatus]:
