@@ -112,7 +112,7 @@ conformance-record: $(STAMP) ## record the responses of a real kube-apiserver fo
 	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
 	@PYTHONPATH=test $(BIN)/python -m conformance --record $(CONFORMANCE_ARGS)
 
-sieve: $(STAMP) ## crash the manager before and after every write, serve old states, and lose events, in the standard scenarios (ONLY=caching/crash-after, SAMPLE=5 for one of five, JOBS=2)
+sieve: $(STAMP) ## crash the manager before and after every write, serve old states, and lose events, in the standard scenarios (ONLY=caching/crash-after, SAMPLE=10 for every crash and one of ten others, JOBS=2)
 	@PYTHONHASHSEED=0 $(BIN)/python test/sieve/run.py --only "$(ONLY)" --sample $(or $(SAMPLE),1) --jobs $(or $(JOBS),2)
 
 mutants: $(STAMP) ## check that the patterns of `make sieve` detect each defect in test/sieve/mutants.py (ONLY=lease, SAMPLE=5, JOBS=2)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 if TYPE_CHECKING:
     from sieve.endstate import EndState
 
-__all__ = ["PATTERNS", "Disturbance", "Outcome", "Pattern"]
+__all__ = ["CRASHES", "PATTERNS", "Disturbance", "Outcome", "Pattern"]
 
 Pattern = Literal[
     "crash-before",
@@ -23,6 +23,8 @@ Pattern = Literal[
     "lost-event",
 ]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
+CRASHES: tuple[Pattern, ...] = ("crash-before", "crash-after")
+"""Patterns that a sample contains as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
