@@ -44,7 +44,9 @@ def template_errors(template: Mapping[str, Any], path: str = "spec.template") ->
 
 def _container_errors(container: Mapping[str, Any], path: str, names: set[str]) -> Iterator[FieldError]:
     name = str(container.get("name") or "")
-    for message in label_errors(name):
+    if not name:
+        yield FieldError("FieldValueRequired", f"{path}.name", OMITTED, "")
+    for message in label_errors(name) if name else ():
         yield FieldError("FieldValueInvalid", f"{path}.name", name, message)
     if name in names:
         yield FieldError("FieldValueDuplicate", f"{path}.name", name, "")

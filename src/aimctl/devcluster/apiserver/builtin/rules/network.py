@@ -96,6 +96,12 @@ def backend(given: Any, path: str) -> Iterator[FieldError]:
         number = service.get("port") or {}
         if not number.get("name") and not number.get("number"):
             yield required(path, "port name or number is required")
+        elif number.get("name") and number.get("number"):
+            yield invalid(path, "", "cannot set both port name & port number")
+    elif resource is not None:
+        for field in ("kind", "name"):
+            if not resource.get(field):
+                yield required(f"{path}.resource.{field}")
 
 
 def peer(given: Any, path: str) -> Iterator[FieldError]:
@@ -118,8 +124,23 @@ def policy_types(value: Any, path: str) -> Iterator[FieldError]:
 
 def end_port(item: Any, path: str) -> Iterator[FieldError]:
     """The end of a range of ports."""
-    if item.get("endPort") is not None and item.get("port") is None:
-        yield invalid(f"{path}.endPort", item["endPort"], "may not be specified when `port` is not specified")
+    end, begin = item.get("endPort"), item.get("port")
+    if end is None:
+        return
+    if begin is None:
+        yield invalid(f"{path}.endPort", end, "may not be specified when `port` is not specified")
+    elif isinstance(begin, str):
+        yield invalid(f"{path}.endPort", end, "may not be specified when `port` is non-numeric")
+    elif end < begin:
+        yield invalid(f"{path}.endPort", begin, "must be greater than or equal to `port`")
+
+
+def slice_ports(value: Any, path: str) -> Iterator[FieldError]:
+    """The ports of an EndpointSlice have different names."""
+    names = [each.get("name") or "" for each in value or ()]
+    for index, each in enumerate(names):
+        if each in names[:index]:
+            yield FieldError("FieldValueDuplicate", f"{path}[{index}].name", each, "")
 
 
 def addresses(value: Any, path: str) -> Iterator[FieldError]:

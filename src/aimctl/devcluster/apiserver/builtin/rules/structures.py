@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.entries import structures_of
 from aimctl.devcluster.apiserver.builtin.fields import required
-from aimctl.devcluster.apiserver.builtin.rules import network, pods, workloads
+from aimctl.devcluster.apiserver.builtin.rules import autoscalers, network, pods, workloads
 from aimctl.devcluster.apiserver.builtin.rules.checks import (
     Check,
     at_least,
@@ -55,7 +55,10 @@ RULES: Mapping[str, Mapping[str, Check]] = {
     "core.v1.ContainerPort": {"containerPort": port, "hostPort": port, "protocol": _PROTOCOLS},
     "core.v1.EnvVar": {"": pods.environment},
     "core.v1.PersistentVolumeClaimSpec": {
-        "accessModes": each_of("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+        "accessModes": each_of("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"),
+        "volumeMode": one_of("Block", "Filesystem"),
+        "storageClassName": name(subdomain_errors),
+        "volumeAttributesClassName": name(subdomain_errors),
     },
     "core.v1.PodSpec": {"": pods.mounts},
     "core.v1.Toleration": {"": pods.toleration},
@@ -71,6 +74,8 @@ RULES: Mapping[str, Mapping[str, Check]] = {
         "selector": selector_labels,
         "sessionAffinity": one_of("ClientIP", "None"),
         "ipFamilyPolicy": one_of("PreferDualStack", "RequireDualStack", "SingleStack"),
+        "internalTrafficPolicy": one_of("Cluster", "Local"),
+        "trafficDistribution": one_of("PreferClose", "PreferSameZone", "PreferSameNode"),
     },
     "core.v1.ServicePort": {
         "name": name(label_errors),
@@ -106,7 +111,14 @@ RULES: Mapping[str, Mapping[str, Check]] = {
     "apps.v1.StatefulSetUpdateStrategy": {"": workloads.ordered_update},
     "autoscaling.v1.HorizontalPodAutoscalerSpec": {"": workloads.autoscaler},
     "autoscaling.v2.HorizontalPodAutoscalerSpec": {"": workloads.autoscaler},
-    "autoscaling.v2.MetricSpec": {"type": one_of(*_METRICS, needed=True)},
+    "autoscaling.v2.ContainerResourceMetricSource": {"": autoscalers.container_resource},
+    "autoscaling.v2.ExternalMetricSource": {"": autoscalers.external},
+    "autoscaling.v2.HPAScalingPolicy": {"": autoscalers.policy},
+    "autoscaling.v2.HPAScalingRules": {"": autoscalers.scaling},
+    "autoscaling.v2.MetricSpec": {"type": one_of(*_METRICS, needed=True), "": autoscalers.metric},
+    "autoscaling.v2.MetricTarget": {"": autoscalers.target},
+    "autoscaling.v2.PodsMetricSource": {"": autoscalers.pods},
+    "autoscaling.v2.ResourceMetricSource": {"": autoscalers.resource},
     "batch.v1.CronJobSpec": {
         "schedule": schedule,
         "startingDeadlineSeconds": _NATURAL,
@@ -127,9 +139,16 @@ RULES: Mapping[str, Mapping[str, Check]] = {
         "leaseDurationSeconds": at_least(1, text="must be greater than 0"),
         "leaseTransitions": _NATURAL,
     },
-    "discovery.v1.Endpoint": {"addresses": network.addresses},
+    "discovery.v1.Endpoint": {
+        "addresses": network.addresses,
+        "hostname": name(label_errors),
+        "nodeName": name(subdomain_errors),
+    },
     "discovery.v1.EndpointPort": {"name": name(label_errors), "protocol": _PROTOCOLS},
-    "discovery.v1.EndpointSlice": {"addressType": one_of("FQDN", "IPv4", "IPv6", needed=True)},
+    "discovery.v1.EndpointSlice": {
+        "addressType": one_of("FQDN", "IPv4", "IPv6", needed=True),
+        "ports": network.slice_ports,
+    },
     "networking.v1.HTTPIngressPath": {"": network.http_path},
     "networking.v1.HTTPIngressRuleValue": {
         "paths": lambda value, path: iter(() if value else (required(path),))
@@ -138,6 +157,10 @@ RULES: Mapping[str, Mapping[str, Check]] = {
     "networking.v1.IngressBackend": {"": network.backend},
     "networking.v1.IngressRule": {"host": network.host},
     "networking.v1.IngressServiceBackend": {"name": name(label_errors)},
+    "networking.v1.ServiceBackendPort": {
+        "name": port,
+        "number": lambda value, path: port(value or None, path),
+    },
     "networking.v1.IngressSpec": {"ingressClassName": name(subdomain_errors)},
     "networking.v1.Ingress": {"spec": lambda spec, path: network.ingress(spec or {}, path)},
     "networking.v1.IngressTLS": {"hosts": network.hosts},
@@ -153,6 +176,11 @@ RULES: Mapping[str, Mapping[str, Check]] = {
         "minAvailable": share,
         "maxUnavailable": share,
         "unhealthyPodEvictionPolicy": one_of("AlwaysAllow", "IfHealthyBudget"),
+    },
+    "rbac.v1.RoleRef": {
+        "apiGroup": one_of("rbac.authorization.k8s.io"),
+        "kind": one_of("Role", "ClusterRole"),
+        "name": needed(),
     },
     "scheduling.v1.PriorityClass": {
         "": workloads.priority,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.fields import forbidden, invalid, required, unsupported
 from aimctl.devcluster.apiserver.builtin.pod_rules import pod_errors
+from aimctl.devcluster.apiserver.builtin.rules.checks import requirement, selector_labels
 from aimctl.devcluster.apiserver.objects.selectors import from_object
 from aimctl.devcluster.apiserver.schema.errors import FieldError, GoStruct
 
@@ -18,6 +19,13 @@ _MOST_PRIORITY = 1_000_000_000
 _LONGEST_CRON_NAME = 52
 
 
+def _is_valid(selector: Any) -> bool:
+    """Whether the server can use a selector. If it cannot, the pod template is not validated."""
+    expressions = selector.get("matchExpressions") or ()
+    errors = [error for each in expressions for error in requirement(each, "")]
+    return not errors and not any(selector_labels(selector.get("matchLabels"), ""))
+
+
 def pods_of(word: str, *, optional: bool = False) -> Check:
     """The selector and the pod template of a workload; ``word`` is its name in messages."""
 
@@ -28,7 +36,12 @@ def pods_of(word: str, *, optional: bool = False) -> Check:
         elif selector is not None and not any(selector.values()):
             yield invalid(f"{path}.selector", selector, f"empty selector is invalid for {word}")
         labels = (template.get("metadata") or {}).get("labels")
-        if selector is None or not from_object(selector).matches(labels or {}):
+        if selector is not None and not _is_valid(selector):
+            if word != "daemonset":
+                text = "invalid label selector" if word == "deployment" else ""
+                yield invalid(f"{path}.selector", selector, text)
+                return
+        elif selector is None or not from_object(selector).matches(labels or {}):
             text = "`selector` does not match template `labels`"
             yield invalid(f"{path}.template.metadata.labels", labels, text)
         pod = template.get("spec") or {}
