@@ -69,10 +69,11 @@ class BrowserPage:
         return found["result"].get("value")
 
     async def until(self, expression: str) -> Any:
-        """Wait until an expression is true, and return its value. A document without a body counts as not yet."""
+        """Wait until an expression is true, and return its value. A document that is still being parsed counts as not yet."""
+        ready = f"document.readyState === 'loading' ? null : ({expression})"
         try:
             async with asyncio.timeout(_UNTIL_SECONDS):
-                while not (value := await self.ask(f"document.body ? ({expression}) : null")):  # noqa: ASYNC110 - there is no event
+                while not (value := await self.ask(ready)):  # noqa: ASYNC110 - there is no event
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             text = await self.ask("document.body && document.body.innerText")
