@@ -12,7 +12,7 @@ import pytest
 
 from aimctl.controllers.indexes.templates import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
-from aimctl.controllers.templates.admission import ROUND
+from aimctl.controllers.templates.admission import FIRST_PAUSE_SECONDS, ROUND
 from aimctl.devcluster.faults import Answer, Delay, Match, Refuse, Silence
 from aimctl.domain.plan import Get, Plan
 from aimctl.kubetypes.builtin import CONFIG_MAPS, JOBS
@@ -277,20 +277,62 @@ async def test_a_withdrawn_request_has_no_rejection() -> None:
 
 @pytest.mark.parametrize("action", [Refuse(), Answer(429)], ids=repr)
 @virtual_time
-async def test_an_api_server_that_accepts_no_requests_is_an_error_of_the_reconcile_and_no_slot_is_lost(
-    action: Any,
-) -> None:
+async def test_while_the_api_server_accepts_no_requests_rounds_follow_with_growing_pauses(action: Any) -> None:
     async with bench(limit=1) as b:
         b.fail(action, times=2)
         await b.request("a", "b")
         await b.round()
-        assert len(b.errors) == 2
+        assert await b.assign() == FIRST_PAUSE_SECONDS
+        assert len(b.errors) == 1
         assert b.created == []
-        assert (b.admission.pending, b.admission.running) == (0, 0)
+        assert b.admission.running == 0
         assert b.rejection("a") == ""
+        await b.sleep(FIRST_PAUSE_SECONDS)
         await b.round()
+        assert await b.assign() == 2 * FIRST_PAUSE_SECONDS
+        assert len(b.errors) == 2
+        await b.sleep(2 * FIRST_PAUSE_SECONDS)
+        await b.round()
+        assert await b.assign() is None
         assert b.created == ["a"]
         assert (b.admission.pending, b.admission.running) == (1, 1)
+
+
+@virtual_time
+async def test_the_failures_of_one_round_are_one_failure_and_a_creation_ends_the_growth() -> None:
+    async with bench(limit=4) as b:
+        b.fail(Answer(429), times=3)
+        await b.request("a", "b", "c")
+        await b.round()
+        assert await b.assign() == FIRST_PAUSE_SECONDS
+        assert len(b.errors) == 3
+        await b.sleep(FIRST_PAUSE_SECONDS)
+        b.fail(Answer(429), times=1)
+        await b.round()
+        assert await b.assign() == 2 * FIRST_PAUSE_SECONDS
+        assert b.created == ["b", "c"]
+        await b.sleep(2 * FIRST_PAUSE_SECONDS)
+        await b.round()
+        assert b.created == ["a", "b", "c"]
+        b.fail(Answer(429), times=1)
+        await b.request("d")
+        await b.round()
+        assert await b.assign() == FIRST_PAUSE_SECONDS
+
+
+@virtual_time
+async def test_no_round_follows_before_the_retry_after_of_the_server() -> None:
+    async with bench(limit=1) as b:
+        b.fail(Answer(429, retry_after=30), times=1)
+        await b.request("a")
+        await b.round()
+        assert await b.assign() == 30
+        await b.sleep(29)
+        await b.round()
+        assert b.created == []
+        await b.sleep(1)
+        await b.round()
+        assert b.created == ["a"]
 
 
 @virtual_time

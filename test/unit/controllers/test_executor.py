@@ -104,8 +104,8 @@ class Gate:
     def has_slot(self, create: Create) -> bool:
         return self.open
 
-    def settle(self, create: Create) -> None:
-        self.calls.append("settle")
+    def settle(self, create: Create, error: KubeError | None = None) -> None:
+        self.calls.append("settle" if error is None else f"settle {type(error).__name__}")
 
     def leave(self, request: Request) -> None:
         self.calls.append("leave")
@@ -802,8 +802,8 @@ async def test_a_slot_is_requested_after_the_effect_of_other_writes_was_observed
 @pytest.mark.parametrize(
     ("answer", "calls"),
     [
-        (Refuse(), ["enter", "settle", "leave"]),
-        (Answer(429), ["enter", "settle", "leave"]),
+        (Refuse(), ["enter", "settle ConnectionFailed", "leave"]),
+        (Answer(429), ["enter", "settle TooManyRequests", "leave"]),
         (Answer(500), ["enter", "leave"]),
         (Answer(500, after_effect=True), ["enter", "leave"]),
         (Delay(4.5), ["enter", "leave"]),

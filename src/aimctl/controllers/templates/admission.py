@@ -12,6 +12,9 @@ Contract:
       used its slot.
     * A slot is used by the next reconcile of its template or not at all. So a template whose reconciles fail, whose Job
       the API server rejects, or that plans another Job meanwhile, does not block the others.
+    * While the API server is overloaded or cannot be reached, no slots are assigned: the next round follows after
+      :data:`FIRST_PAUSE_SECONDS`, then after twice as long each time, up to :data:`MAX_PAUSE_SECONDS`, and never earlier
+      than the server's Retry-After. So the number of requests does not depend on how many templates wait.
 
 What is counted, and why the limit holds with a cache that lags, is explained in
 :mod:`aimctl.controllers.templates.slots`.
@@ -19,13 +22,15 @@ What is counted, and why the limit holds with a cache that lags, is explained in
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers.templates.slots import Slots
 from aimctl.domain.templates.admission import Candidate, admit, queue_order
 from aimctl.runtime.controller import Deleted, Request, Result, Updated
-from aimctl.runtime.kube import ObjectKey
+from aimctl.runtime.kube import ApiError, ObjectKey
+from aimctl.runtime.queue import ExponentialRateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import ObjectEvent
-    from aimctl.runtime.kube import Client
+    from aimctl.runtime.kube import Client, KubeError
 
 __all__ = ["ROUND", "DiscoveryAdmission", "slot_freed"]
 
@@ -48,6 +53,11 @@ _START_SECONDS = 10.0
 large cluster that takes seconds."""
 
 _START_POLL_SECONDS = 0.05
+
+FIRST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 40.0
+"""The longest pause between rounds. With the time that a pod takes to start, discovery goes on within a minute after the
+API server has recovered."""
 
 
 @final
@@ -120,6 +130,10 @@ class DiscoveryAdmission:
         """The templates that have requested a slot in the reconcile that is under way."""
         self._started = False
         self._start_by: float | None = None
+        self._pauses: ExponentialRateLimiter[Request] = ExponentialRateLimiter(
+            FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS
+        )
+        self._paused_until = -math.inf
 
     # ---- the gate
 
@@ -143,9 +157,17 @@ class DiscoveryAdmission:
         """Whether a Job may be created now."""
         return self._slots.holds(_key(create))
 
-    def settle(self, create: Create) -> None:
-        """The result of a creation is known: the Job is in the cache, or it was not created."""
+    def settle(self, create: Create, error: KubeError | None = None) -> None:
+        """The result of a creation is known: the Job is in the cache, or it was not created.
+
+        ``error`` is set if the reason concerns all creations.
+        """
         self._slots.settle(_key(create))
+        if error is None:
+            self._pauses.forget(ROUND)
+        elif self._pause_seconds() == 0:  # the creations of one round count as one failure
+            at_least = (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
+            self._paused_until = self._clock.monotonic() + max(self._pauses.when(ROUND), at_least)
 
     def leave(self, request: Request) -> None:
         """A reconcile is over: free a slot that it has not used, and withdraw a request that it has not repeated."""
@@ -203,10 +225,16 @@ class DiscoveryAdmission:
         if self._waits_for_start():
             return Result(requeue_after=_START_POLL_SECONDS)
         await self._slots.clear_up()
-        if not self._slots.blind:
+        pause = self._pause_seconds()
+        if pause == 0 and not self._slots.blind:
             self._assign()
-        checks = self._slots.checks()
-        return Result(requeue_after=max(0.05, min(checks) - self._clock.monotonic())) if checks else None
+        delays = [time - self._clock.monotonic() for time in self._slots.checks()]
+        if pause > 0:
+            delays.append(pause)
+        return Result(requeue_after=max(0.05, min(delays))) if delays else None
+
+    def _pause_seconds(self) -> float:
+        return max(0.0, self._paused_until - self._clock.monotonic())
 
     def _waits_for_start(self) -> bool:
         """Whether, after this process became leader, some templates have not been reconciled yet. Otherwise the first
