@@ -99,7 +99,8 @@ def test_each_step_drops_its_candidates_and_says_so(stage: Stage) -> None:
     stage.service("again", overrides={"metric": "latency", "precision": "fp8"})
     failure = stage.until_condition("AIMService", "again", "Failure", "TemplateNotFound")
     assert "no-gpu" in failure["message"]
-    assert "templateRef" in failure["message"]
+    assert "MI355X" in failure["message"]
+    assert "remove the cause" in failure["message"]
 
 
 def test_several_that_fit_are_ambiguous_and_the_service_says_between_which(stage: Stage) -> None:

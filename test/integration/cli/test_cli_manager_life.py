@@ -157,9 +157,7 @@ def test_a_reconciles_id_is_shared_by_its_lines_and_by_no_other_reconcile(seen):
                 (record["controller"], record["namespace"], record["name"])
             )
     assert len(of) > 10
-    shared = [objects for objects in of.values() if len(objects) > 1]
-    # Only admission decides about several templates in one reconcile.
-    assert {controller for objects in shared for controller, _, _ in objects} <= {"discovery-admission"}
+    assert [objects for objects in of.values() if len(objects) > 1] == []
 
 
 def test_the_log_shows_no_error_when_only_templates_fail(seen):

@@ -126,7 +126,7 @@ CASES = {
         "aimst/t",
         ["AIMServiceTemplate"],
         "DiscoveryFailed",
-        "secrets",
+        "Create a pull secret in namespace 'refused-pull', and name it in imagePullSecrets",
     ),
     "crash": (
         template(image="aim-crashing:1"),
@@ -320,10 +320,10 @@ def test_all_candidates_of_an_ambiguous_service_are_listed(scene):
 def test_a_template_without_a_slot_has_a_place_in_the_queue(scene):
     found, queue, _ = scene
     mine = found[LAST].waiting_template
-    retried, waiting = queue.waiting
-    assert (waiting.place, waiting.uid) == (2, mine.uid)
+    (waiting,) = queue.waiting
+    assert (waiting.place, waiting.uid) == (1, mine.uid)
     assert waiting.awaited_by == (f"{LAST}/s",)
-    assert retried.namespace != LAST, "a template whose discovery failed, and that is tried again"
+    assert [item.namespace for item in queue.later] == ["refused-pull"], "its discovery is retried later"
     assert len(queue.running) == 20
 
 

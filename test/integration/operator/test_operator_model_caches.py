@@ -167,7 +167,7 @@ async def test_a_full_volume_is_named_and_a_larger_one_is_filled_at_once():
         await downloads.want(size="20Gi")
         await downloads.until_outcome("Failed", "VolumeFull", seconds=60)
         message = downloads.condition()["message"]
-        for word in ("22Gi", "spec.size", "'llama'", "No space left on device", "Attempt 2"):
+        for word in ("22 GiB", "spec.size", "'llama'", "No space left on device", "Attempt 2"):
             assert word in message
         assert downloads.condition("Failure")["status"] == "True"
         await asyncio.sleep(2000)

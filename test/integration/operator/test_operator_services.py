@@ -320,7 +320,7 @@ async def test_a_model_that_needs_intervention_is_not_reported_as_being_read():
         w.start()
         await w.service("s", "team", model=M)
         await w.until_service("s", "Failed", "TemplateNotFound", seconds=2)
-        assert "see the conditions of the model" in w.condition("Resolved")["message"]
+        assert "runtimeConfigName" in w.condition("Resolved")["message"], "the remedy of the model's problem"
 
 
 @virtual_time

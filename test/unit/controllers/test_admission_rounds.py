@@ -277,7 +277,9 @@ async def test_a_withdrawn_request_has_no_rejection() -> None:
 
 @pytest.mark.parametrize("action", [Refuse(), Answer(429)], ids=repr)
 @virtual_time
-async def test_while_the_api_server_accepts_no_requests_rounds_follow_with_growing_pauses(action: Any) -> None:
+async def test_while_the_api_server_accepts_no_requests_rounds_follow_with_growing_pauses(
+    action: Any,
+) -> None:
     async with bench(limit=1) as b:
         b.fail(action, times=2)
         await b.request("a", "b")

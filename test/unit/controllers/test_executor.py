@@ -255,7 +255,7 @@ async def test_a_decision_that_never_settles_ends_with_an_error_that_names_the_w
             number = len(b.passes)
             return Plan((Create(CONFIG_MAPS, manifest(f"n{number}")),))
 
-        with pytest.raises(NotSettledError, match=f"{MAX_PASSES} passes: Create ConfigMap n{MAX_PASSES}"):
+        with pytest.raises(NotSettledError, match=f"{MAX_PASSES} passes: Create ConfigMap team/n{MAX_PASSES}"):
             await b.run(decide)
 
 

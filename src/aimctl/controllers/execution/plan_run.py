@@ -257,7 +257,8 @@ class PlanRun:
 
         ``seconds`` is the time limit of a creation.
         """
-        self.last = f"{_verb(action)} {action.key.kind} {action.key.name}"
+        key = ObjectKey(action.key.namespace, action.key.name)
+        self.last = f"{type(action).__name__} {action.key.kind} {key}"
         try:
             await self._send(action, seconds)
         except AlreadyExists:
@@ -265,10 +266,7 @@ class PlanRun:
         except Conflict as error:
             target = action.target if isinstance(action, Patch | Delete) else None
             return await self._stale(
-                _resource_of(action),
-                ObjectKey(action.key.namespace, action.key.name),
-                target.uid if target is not None else "",
-                error,
+                _resource_of(action), key, target.uid if target is not None else "", error
             )
         except NotFound as error:
             if isinstance(action, Create):
@@ -280,7 +278,7 @@ class PlanRun:
                 raise
             self._reject(obj, action, error)
         else:
-            _log.info("written", action=self.last, namespace=action.key.namespace)
+            _log.info("written", action=self.last)
             self._record(obj, action.events)
         return True
 
@@ -341,8 +339,8 @@ class PlanRun:
 
     async def _confirm(self, action: Confirm) -> bool:
         """Whether the object is as it was observed; if not, the cache receives it."""
-        self.last = f"Confirm {action.resource.kind} {action.name}"
         key = ObjectKey(action.namespace, action.name)
+        self.last = f"Confirm {action.resource.kind} {key}"
         try:
             found = await self._client.get(action.resource, key.name, key.namespace)
         except NotFound:
@@ -444,10 +442,6 @@ def patch_changes(current: object, patch: object) -> bool:
         name in current if value is None else patch_changes(current.get(name), value)
         for name, value in patch.items()
     )
-
-
-def _verb(action: Write) -> str:
-    return type(action).__name__
 
 
 def _resource_of(action: Write) -> Resource[Any]:

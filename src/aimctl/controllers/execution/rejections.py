@@ -24,6 +24,7 @@ from aimctl.runtime.kube import (
     Forbidden,
     Invalid,
     KubeError,
+    ObjectKey,
     ServerError,
 )
 from aimctl.runtime.queue import ExponentialRateLimiter
@@ -93,8 +94,7 @@ class Rejections:
         entries[key] = _Entry(action.content, rejection, self._clock.monotonic() + seconds)
         structlog.get_logger(__name__).warning(
             "rejected by the API server",
-            action=f"{verb} {key.kind} {key.name}",
-            namespace=key.namespace,
+            action=f"{verb} {key.kind} {ObjectKey(key.namespace, key.name)}",
             error=rejection.message,
             retry_in_seconds=seconds,
         )

@@ -13,8 +13,8 @@ Contract:
     * A slot is used by the next reconcile of its template or not at all. So a template whose reconciles fail, whose Job
       the API server rejects, or that plans another Job meanwhile, does not block the others.
     * While the API server is overloaded or cannot be reached, no slots are assigned: the next round follows after
-      :data:`FIRST_PAUSE_SECONDS`, then after twice as long each time, up to :data:`MAX_PAUSE_SECONDS`, and never earlier
-      than the server's Retry-After. So the number of requests does not depend on how many templates wait.
+      :data:`FIRST_PAUSE_SECONDS`, then after twice as long each time, up to :data:`MAX_PAUSE_SECONDS`, and never before
+      the server's Retry-After has passed. So the number of requests does not depend on how many templates wait.
 
 What is counted, and why the limit holds with a cache that lags, is explained in
 :mod:`aimctl.controllers.templates.slots`.
@@ -56,8 +56,8 @@ _START_POLL_SECONDS = 0.05
 
 FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 40.0
-"""The longest pause between rounds. With the time that a pod takes to start, discovery goes on within a minute after the
-API server has recovered."""
+"""The longest pause between rounds. With the time that a pod takes to start, discovery continues within a minute after
+the API server has recovered."""
 
 
 @final

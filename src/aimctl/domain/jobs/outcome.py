@@ -19,7 +19,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, final
 
-from aimctl.domain.conditions import abridge, list_few, parse_rfc3339
+from aimctl.domain.conditions import MAX_MESSAGE, abridge, list_few, parse_rfc3339
 from aimctl.domain.excerpts import last_lines
 from aimctl.domain.jobs.disruption import disruption, lost_node
 from aimctl.domain.plan import List, ReadLog
@@ -59,6 +59,9 @@ UNSCHEDULABLE_GRACE = timedelta(minutes=5)
 
 POD_GRACE = timedelta(seconds=60)
 """For a Job without a pod. The Job controller creates one within seconds; a rejection is only in the Job's Events."""
+
+_MIN_DETAIL = 40
+"""Characters of the container runtime's error in a message, however long the rest is."""
 
 NODE_LOST = "NodeLost"
 """The ``detail`` of a failure because a node does not end its pod."""
@@ -322,11 +325,13 @@ def _pull_problem(
     at_once = timedelta(0)
     # Registries answer "not found or access denied" to clients without access, so this is tested first.
     if any(word in lower for word in _DENIED):
-        text = f"the registry refused access to image {image!r}: {detail}. {_sentence(_access_remedy(kind, pod))}"
-        return Failed(text, Cause.IMAGE_ACCESS, reason), at_once
+        text = f"the registry refused access to image {image!r}"
+        return Failed(
+            _with_remedy(text, detail, _access_remedy(kind, pod)), Cause.IMAGE_ACCESS, reason
+        ), at_once
     if any(word in lower for word in _NOT_FOUND):
-        text = f"image {image!r} was not found: {detail}. {_sentence(kind.image_remedy)}"
-        return Failed(text, Cause.IMAGE_NAME, reason), at_once
+        text = f"image {image!r} was not found"
+        return Failed(_with_remedy(text, detail, kind.image_remedy), Cause.IMAGE_NAME, reason), at_once
     text = f"image {image!r} cannot be pulled: {detail}"
     if reason == "ErrImagePull" or "ErrImagePull" in message:
         return Failed(text, Cause.IMAGE, reason), PULL_GRACE
@@ -353,8 +358,11 @@ def _core(message: str) -> str:
     return abridge(message.rpartition('": ')[2].removeprefix("rpc error: "), 100)
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _with_remedy(text: str, detail: str, remedy: str) -> str:
+    """A message whose remedy stays whole: the detail is made shorter."""
+    after = f". {remedy[:1].upper()}{remedy[1:]}"
+    room = MAX_MESSAGE - len(text) - len(": ") - len(after)
+    return f"{text}: {abridge(detail, max(_MIN_DETAIL, room))}{after}"
 
 
 def _after_grace(pod: Object[Pod], problem: Failed, grace: timedelta, now: datetime) -> Waiting | Failed:
