@@ -59,6 +59,7 @@ MOST_LINES = 15
 ALLOWED = {
     "controllers/operator_context.py: ExponentialRateLimiter": "sets the longest delay of the library's work queues",
     "controllers/execution/pod_logs.py: ExponentialRateLimiter": "delays reads of logs that fail",
+    "controllers/templates/admission.py: ExponentialRateLimiter": "delays slots for templates that fail with one",
     "controllers/execution/rejections.py: ExponentialRateLimiter": "delays rejected writes",
     "controllers/models/image_readings.py: exponential_delay": "delays reads from image registries that fail",
     "domain/caching/download_failure.py: exponential_delay": "the delay is stored in the status",

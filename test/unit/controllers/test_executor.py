@@ -104,11 +104,11 @@ class Gate:
     def has_slot(self, create: Create) -> bool:
         return self.open
 
-    def settle(self, create: Create, error: KubeError | None = None) -> None:
-        self.calls.append("settle" if error is None else f"settle {type(error).__name__}")
+    def settle(self, create: Create) -> None:
+        self.calls.append("settle")
 
-    def leave(self, request: Request) -> None:
-        self.calls.append("leave")
+    def leave(self, request: Request, error: Exception | None) -> None:
+        self.calls.append("leave" if error is None else f"leave {type(error).__name__}")
 
 
 class Bench:
@@ -255,7 +255,9 @@ async def test_a_decision_that_never_settles_ends_with_an_error_that_names_the_w
             number = len(b.passes)
             return Plan((Create(CONFIG_MAPS, manifest(f"n{number}")),))
 
-        with pytest.raises(NotSettledError, match=f"{MAX_PASSES} passes: Create ConfigMap team/n{MAX_PASSES}"):
+        with pytest.raises(
+            NotSettledError, match=f"{MAX_PASSES} passes: Create ConfigMap team/n{MAX_PASSES}"
+        ):
             await b.run(decide)
 
 
@@ -802,11 +804,11 @@ async def test_a_slot_is_requested_after_the_effect_of_other_writes_was_observed
 @pytest.mark.parametrize(
     ("answer", "calls"),
     [
-        (Refuse(), ["enter", "settle ConnectionFailed", "leave"]),
-        (Answer(429), ["enter", "settle TooManyRequests", "leave"]),
-        (Answer(500), ["enter", "leave"]),
-        (Answer(500, after_effect=True), ["enter", "leave"]),
-        (Delay(4.5), ["enter", "leave"]),
+        (Refuse(), ["enter", "settle", "leave ConnectionFailed"]),
+        (Answer(429), ["enter", "settle", "leave TooManyRequests"]),
+        (Answer(500), ["enter", "leave ServerError"]),
+        (Answer(500, after_effect=True), ["enter", "leave ServerError"]),
+        (Delay(4.5), ["enter", "leave ConnectionFailed"]),
     ],
     ids=repr,
 )
@@ -828,7 +830,7 @@ async def test_if_the_name_is_taken_the_result_is_known_when_the_object_was_read
         b.fails("get", "configmaps", Refuse())
         with pytest.raises(ConnectionFailed):
             await b.run(in_slot)
-        assert b.gate.calls == ["enter", "leave"]
+        assert b.gate.calls == ["enter", "leave ConnectionFailed"]
         b.w.cluster.faults.clear()
         assert await b.run(in_slot) == 5.0
         assert b.gate.calls[2:] == ["enter", "settle", "leave"]
@@ -843,7 +845,7 @@ async def test_the_end_of_every_reconcile_is_reported_to_the_gate() -> None:
 
         with pytest.raises(ValueError):  # noqa: PT011 - raised above
             await b.run(decide)
-        assert b.gate.calls == ["leave"]
+        assert b.gate.calls == ["leave ValueError"]
 
 
 @virtual_time

@@ -162,11 +162,15 @@ class PlanReconciler(Generic[O]):
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide and carry out until nothing is left to do."""
+        error: Exception | None = None
         try:
             return await self._settle(request)
+        except Exception as caught:
+            error = caught
+            raise
         finally:
             if self._gate is not None:
-                self._gate.leave(request)
+                self._gate.leave(request, error)
 
     async def _settle(self, request: Request) -> Result | None:
         run = self._run(request)

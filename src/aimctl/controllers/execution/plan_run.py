@@ -97,16 +97,12 @@ class SlotGate(Protocol):
         """Whether :meth:`enter` would be true now."""
         ...
 
-    def settle(self, create: Create, error: KubeError | None = None) -> None:
-        """The result of the creation is known. Without this call it may still be carried out.
-
-        ``error`` is set if it was not carried out for a reason that concerns all creations: the API server is
-        overloaded or cannot be reached.
-        """
+    def settle(self, create: Create) -> None:
+        """The result of the creation is known. Without this call it may still be carried out."""
         ...
 
-    def leave(self, request: Request) -> None:
-        """A reconcile is over, also with an error: an unused slot is free, and a request that was not repeated is
+    def leave(self, request: Request, error: Exception | None) -> None:
+        """A reconcile is over, perhaps with an error: an unused slot is free, and a request that was not repeated is
         withdrawn.
         """
         ...
@@ -221,7 +217,7 @@ class PlanRun:
         except KubeError as error:
             # If the name is taken, an earlier creation may have had an effect.
             if not may_have_effect(error) and create.key not in self._existing:
-                self._gate.settle(create, error)
+                self._gate.settle(create)
             raise
         self._gate.settle(create)
         return False

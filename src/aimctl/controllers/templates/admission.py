@@ -12,9 +12,11 @@ Contract:
       used its slot.
     * A slot is used by the next reconcile of its template or not at all. So a template whose reconciles fail, whose Job
       the API server rejects, or that plans another Job meanwhile, does not block the others.
-    * While the API server is overloaded or cannot be reached, no slots are assigned: the next round follows after
-      :data:`FIRST_PAUSE_SECONDS`, then after twice as long each time, up to :data:`MAX_PAUSE_SECONDS`, and never before
-      the server's Retry-After has passed. So the number of requests does not depend on how many templates wait.
+    * A template whose reconcile fails with a slot gets the next one after :data:`FIRST_PAUSE_SECONDS`, then after twice
+      as long each time, up to :data:`MAX_PAUSE_SECONDS`. Its work queue does not delay it, because there a reconcile
+      that only requests a slot is a success.
+    * While the API server is overloaded or cannot be reached, rounds are delayed in the same way, and never before its
+      Retry-After has passed. So the number of requests does not depend on how many templates wait.
 
 What is counted, and why the limit holds with a cache that lags, is explained in
 :mod:`aimctl.controllers.templates.slots`.
@@ -22,14 +24,13 @@ What is counted, and why the limit holds with a cache that lags, is explained in
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers.templates.slots import Slots
 from aimctl.domain.templates.admission import Candidate, admit, queue_order
 from aimctl.runtime.controller import Deleted, Request, Result, Updated
-from aimctl.runtime.kube import ApiError, ObjectKey
+from aimctl.runtime.kube import ApiError, ConnectionFailed, ObjectKey, TooManyRequests
 from aimctl.runtime.queue import ExponentialRateLimiter
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import ObjectEvent
-    from aimctl.runtime.kube import Client, KubeError
+    from aimctl.runtime.kube import Client
 
 __all__ = ["ROUND", "DiscoveryAdmission", "slot_freed"]
 
@@ -130,10 +131,11 @@ class DiscoveryAdmission:
         """The templates that have requested a slot in the reconcile that is under way."""
         self._started = False
         self._start_by: float | None = None
-        self._pauses: ExponentialRateLimiter[Request] = ExponentialRateLimiter(
+        self._limiter: ExponentialRateLimiter[Request] = ExponentialRateLimiter(
             FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS
         )
-        self._paused_until = -math.inf
+        self._paused: dict[Request, float] = {}
+        """Until when a template gets no slot; :data:`ROUND` stands for all templates."""
 
     # ---- the gate
 
@@ -157,31 +159,42 @@ class DiscoveryAdmission:
         """Whether a Job may be created now."""
         return self._slots.holds(_key(create))
 
-    def settle(self, create: Create, error: KubeError | None = None) -> None:
-        """The result of a creation is known: the Job is in the cache, or it was not created.
-
-        ``error`` is set if the reason concerns all creations.
-        """
+    def settle(self, create: Create) -> None:
+        """The result of a creation is known: the Job is in the cache, or it was not created."""
         self._slots.settle(_key(create))
-        if error is None:
-            self._pauses.forget(ROUND)
-        elif self._pause_seconds() == 0:  # the creations of one round count as one failure
-            at_least = (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
-            self._paused_until = self._clock.monotonic() + max(self._pauses.when(ROUND), at_least)
 
-    def leave(self, request: Request) -> None:
+    def leave(self, request: Request, error: Exception | None) -> None:
         """A reconcile is over: free a slot that it has not used, and withdraw a request that it has not repeated."""
         if request in self._repeated:
             self._repeated.remove(request)
         else:
             self._waiting.pop(str(request), None)
+            if error is None:
+                self._resume(request)
         chosen = self._chosen.pop(request, None)
         if chosen is None:
             return
         if self._slots.release(chosen.job):
+            self._resume(ROUND)
             self._granted(self._clock.monotonic() - chosen.since)
-        else:
-            self._next_round(ROUND)
+            return
+        if error is not None:
+            self._pause(request, error)
+            if isinstance(error, TooManyRequests | ConnectionFailed):
+                self._pause(ROUND, error)
+        self._next_round(ROUND)
+
+    def _pause(self, request: Request, error: Exception) -> None:
+        if self._pause_left(request) == 0:  # the failures of one round count as one
+            at_least = (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
+            self._paused[request] = self._clock.monotonic() + max(self._limiter.when(request), at_least)
+
+    def _pause_left(self, request: Request) -> float:
+        return max(0.0, self._paused.get(request, 0.0) - self._clock.monotonic())
+
+    def _resume(self, request: Request) -> None:
+        self._paused.pop(request, None)
+        self._limiter.forget(request)
 
     # ---- state
 
@@ -225,16 +238,13 @@ class DiscoveryAdmission:
         if self._waits_for_start():
             return Result(requeue_after=_START_POLL_SECONDS)
         await self._slots.clear_up()
-        pause = self._pause_seconds()
-        if pause == 0 and not self._slots.blind:
-            self._assign()
         delays = [time - self._clock.monotonic() for time in self._slots.checks()]
-        if pause > 0:
+        if pause := self._pause_left(ROUND):
             delays.append(pause)
+        elif not self._slots.blind:
+            self._assign()
+            delays += filter(None, (self._pause_left(item.request) for item in self._without_slot()))
         return Result(requeue_after=max(0.05, min(delays))) if delays else None
-
-    def _pause_seconds(self) -> float:
-        return max(0.0, self._paused_until - self._clock.monotonic())
 
     def _waits_for_start(self) -> bool:
         """Whether, after this process became leader, some templates have not been reconciled yet. Otherwise the first
@@ -248,9 +258,12 @@ class DiscoveryAdmission:
         self._started = now >= self._start_by or not self._starting()
         return not self._started
 
-    def _assign(self) -> None:
+    def _without_slot(self) -> list[_Waiting]:
         assigned = self._slots.assigned
-        ready = (item.candidate for key, item in self._waiting.items() if key not in assigned)
+        return [item for key, item in self._waiting.items() if key not in assigned]
+
+    def _assign(self) -> None:
+        ready = (item.candidate for item in self._without_slot() if not self._pause_left(item.request))
         for candidate in admit(ready, self._slots.shares(), self._limit):
             item = self._waiting.pop(candidate.key)
             self._chosen[item.request] = item
