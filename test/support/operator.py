@@ -25,7 +25,7 @@ from aimctl.api import kinds
 from aimctl.api.kinds import KINDS
 from aimctl.controllers.operator import OperatorOptions, add_controllers
 from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
-from aimctl.devcluster.faults import Refuse
+from aimctl.devcluster.faults import Fault, Refuse
 from aimctl.kubetypes.builtin import JOBS, NAMESPACES, NODES, PODS
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import ConnectionFailed
@@ -395,11 +395,11 @@ class World:
     # ---- faults
 
     @asynccontextmanager
-    async def outage(self) -> AsyncIterator[None]:
-        """Connections are refused, and open streams end."""
-        with self.faults.active(Refuse()):
+    async def outage(self) -> AsyncIterator[Fault]:
+        """Connections are refused, and open streams end. The fault counts the requests."""
+        with self.faults.active(Refuse()) as fault:
             self.cluster.server.storage.end_streams()
-            yield
+            yield fault
 
     def slots_left_empty(self, limit: int) -> Iterator[float]:
         """How long each freed slot was free, for slots that were taken again."""
