@@ -16,7 +16,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.builtin.defaults import set_defaults
-from aimctl.devcluster.apiserver.builtin.definition_schema import DefinitionSchema
 from aimctl.devcluster.apiserver.builtin.entries import (
     ENTRIES,
     EXTENSIONS,
@@ -83,12 +82,11 @@ def builtin_kinds() -> tuple[ServedKind, ...]:
 def _serve(entry: Entry, nodes: _Nodes) -> ServedKind:
     name = definition_of(entry)
     root = with_object_meta(nodes.of(name))
-    schema = DefinitionSchema if entry.kind == "CustomResourceDefinition" else Schema
     return ServedKind(
         resource=Resource.untyped(
             entry.group, entry.version, entry.kind, entry.plural, namespaced=entry.namespaced
         ),
-        schema=schema(
+        schema=Schema.builtin(
             root, definitions()[name], complete=partial(set_defaults, name), empty=empty_object(name)
         ),
         short_names=entry.short,

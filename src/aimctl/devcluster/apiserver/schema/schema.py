@@ -3,26 +3,29 @@
 Contract: the server calls :meth:`Schema.prune`, :meth:`Schema.default`, :meth:`Schema.complete` and
 :meth:`Schema.validate` in this order. Only ``complete`` changes its argument.
 
-Invariant: a schema is immutable, so equal sources share one. Its rules are compiled when it is created.
+Invariants: a schema is immutable, so equal sources share one. Its rules are compiled when it is created. The passes
+return new objects, which the caller may change, also if their results are remembered.
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aimctl.devcluster.apiserver.schema.acceptance import Acceptors
+from aimctl.devcluster.apiserver.schema.acceptance import whole_object
 from aimctl.devcluster.apiserver.schema.errors import FieldError
+from aimctl.devcluster.apiserver.schema.memory import Memory
 from aimctl.devcluster.apiserver.schema.meta import with_object_meta
 from aimctl.devcluster.apiserver.schema.node import OPEN, UNSET, Node, parse_node
 from aimctl.devcluster.apiserver.schema.rules import Rules
 from aimctl.devcluster.apiserver.schema.structural import structural_errors
 from aimctl.devcluster.apiserver.schema.values import validate_lists, validate_value
-from aimctl.devcluster.apiserver.schema.walk import fill_defaults, prune
+from aimctl.devcluster.apiserver.schema.walk import fill_defaults, fill_object, prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +56,17 @@ class Schema:
         empty: the structures of a built-in kind that every object contains, which creating one does not set.
     """
 
-    __slots__ = ("_accepts", "_complete", "_custom", "_rules", "empty", "is_open", "root", "source")
+    __slots__ = (
+        "_accepts",
+        "_complete",
+        "_custom",
+        "_memory",
+        "_rules",
+        "empty",
+        "is_open",
+        "root",
+        "source",
+    )
 
     def __init__(
         self,
@@ -69,7 +82,8 @@ class Schema:
         self.source = source
         self.empty: Mapping[str, Any] = empty or {}
         self.is_open = root.preserve_unknown and set(root.properties) == {"apiVersion", "kind", "metadata"}
-        self._accepts = Acceptors().of(root)
+        self._memory = Memory()
+        self._accepts = whole_object(root, self._memory)
         self._rules = rules
         self._custom = custom
         self._complete = complete
@@ -123,13 +137,28 @@ class Schema:
 
         Below ``x-kubernetes-preserve-unknown-fields`` all fields are known, except below the properties given there.
         """
+        kept: dict[str, Any] = {}
         unknown: list[str] = []
-        return prune(obj, self.root, "", unknown), unknown
+        for key, item in obj.items():
+            child = self.root.child(key)
+            if child is None:
+                unknown.append(key)
+            elif key == "metadata" or not isinstance(item, dict | list):
+                kept[key] = prune(item, child, key, unknown)
+            else:
+                encoded, below = self._memory.recall(("prune", key), item, partial(_pruned, child, key))
+                kept[key] = msgspec.json.decode(encoded)
+                unknown += below
+        return kept, unknown
 
     def default(self, obj: dict[str, Any]) -> dict[str, Any]:
         """The object without nulls that are not allowed, and with defaults."""
-        filled: dict[str, Any] = fill_defaults(obj, self.root)
-        return filled
+        return fill_object(obj, self.root, self._filled)
+
+    def _filled(self, value: Any, node: Node) -> Any:
+        if not value or not isinstance(value, dict | list) or node is self.root.properties.get("metadata"):
+            return fill_defaults(value, node)
+        return msgspec.json.decode(self._memory.recall(("default", node), value, partial(_filled, node)))
 
     def complete(self, obj: dict[str, Any]) -> None:
         """Set the defaults that depend on other fields, in place. The object has the types of the schema."""
@@ -160,6 +189,15 @@ class Schema:
                     _visible(obj), self.root, "", errors, UNSET if old is None else _visible(old)
                 )
         return errors
+
+
+def _pruned(node: Node, path: str, value: Any) -> tuple[bytes, list[str]]:
+    unknown: list[str] = []
+    return msgspec.json.encode(prune(value, node, path, unknown)), unknown
+
+
+def _filled(node: Node, value: Any) -> bytes:
+    return msgspec.json.encode(fill_defaults(value, node))
 
 
 def _resolve_embedded(node: Node) -> Node:

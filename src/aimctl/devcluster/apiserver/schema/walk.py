@@ -13,9 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aimctl.devcluster.apiserver.schema.node import Node
 
-__all__ = ["at_index", "at_key", "fill_defaults", "prune"]
+__all__ = ["at_index", "at_key", "fill_defaults", "fill_object", "prune"]
 
 
 def at_key(path: str, key: str) -> str:
@@ -50,13 +52,14 @@ def prune(value: Any, node: Node, path: str, unknown: list[str]) -> Any:
 def fill_defaults(value: Any, node: Node) -> Any:
     """A copy of ``value`` without nulls that are not allowed, and with defaults."""
     if isinstance(value, dict):
-        return _fill_object(value, node)
+        return fill_object(value, node, fill_defaults)
     if isinstance(value, list) and node.items is not None:
         return [fill_defaults(item, node.items) for item in value]
     return copied(value)
 
 
-def _fill_object(value: dict[str, Any], node: Node) -> dict[str, Any]:
+def fill_object(value: dict[str, Any], node: Node, fill: Callable[[Any, Node], Any]) -> dict[str, Any]:
+    """:func:`fill_defaults` for an object, whose fields are filled by ``fill``."""
     filled: dict[str, Any] = {}
     for key, item in value.items():
         child = node.properties.get(key) or node.additional
@@ -66,7 +69,7 @@ def _fill_object(value: dict[str, Any], node: Node) -> dict[str, Any]:
             continue
         if not item and key in node.dropped and isinstance(item, dict | list):
             continue
-        filled[key] = copied(item) if child is None else fill_defaults(item, child)
+        filled[key] = copied(item) if child is None else fill(item, child)
     for key, child in node.defaulted:
         if key not in filled:
             filled[key] = fill_defaults(child.default, child)

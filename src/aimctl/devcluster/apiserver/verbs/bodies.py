@@ -236,7 +236,8 @@ def shaped(
             f" strict decoding error: {', '.join(texts)}"
         )
     filled = pruned if final else kind.schema.default(pruned)
-    problem = _uncanonical(kind, filled) if final else _undecodable(kind, filled)
+    valid = final or kind.schema.accepts(filled)
+    problem = _uncanonical(kind, filled) if valid else _undecodable(kind, filled)
     if problem:
         raise undecodable_patch(obj, problem) if from_patch else _undecodable_body(kind, problem)
     kind.schema.complete(filled)
