@@ -10,6 +10,7 @@ Contract:
     * The whole object in the message about an invalid patch becomes "PATCHED". Causes that a Status repeats appear once:
       how often the real server runs a check depends on the kind. Causes are sorted, because the real server finds them in
       random order, and a message that lists several of them ends with "CAUSES".
+    * The resources in discovery are sorted by name, because the real server lists custom kinds in random order.
     * Hashes of OpenAPI documents become "HASH".
     * Descriptions of table columns and in OpenAPI documents are removed.
 """
@@ -61,6 +62,8 @@ class Normalizer:
                 value = self._without_ages(value)
             elif value.get("kind") == "Status":
                 value = _without_order(value)
+            elif value.get("kind") == "APIResourceList":
+                value = {**value, "resources": sorted(value["resources"], key=lambda each: each["name"])}
             return {key: self._field(key, item, openapi=openapi) for key, item in value.items()
                     if not (openapi and key == "description" and isinstance(item, str))}  # fmt: skip
         if isinstance(value, list):

@@ -17,7 +17,6 @@ import logging
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.objects.kinds import (
-    ALL_VERBS,
     Conversion,
     PrinterColumn,
     Scale,
@@ -41,6 +40,9 @@ if TYPE_CHECKING:
     from aimctl.runtime.clock import Clock
 
 __all__ = ["CRD_COLLECTION", "CrdController", "kinds_of", "prepare_definition"]
+
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+"""The verbs of custom kinds, in the order of discovery, which is another one than that of built-in kinds."""
 
 Obj = dict[str, Any]
 
@@ -118,7 +120,7 @@ def _kind(
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
         list_kind=names["listKind"],
-        verbs=ALL_VERBS,
+        verbs=_VERBS,
         status_subresource="status" in subresources,
         scale=None
         if scale is None

@@ -26,6 +26,25 @@ def _is_valid(selector: Any) -> bool:
     return not errors and not any(selector_labels(selector.get("matchLabels"), ""))
 
 
+def _shown(selector: Any) -> GoStruct:
+    """A selector as messages show it, without what is empty."""
+    expressions = [
+        {
+            "key": each.get("key") or "",
+            "operator": each.get("operator") or "",
+            **({"values": each["values"]} if each.get("values") else {}),
+        }
+        for each in selector.get("matchExpressions") or ()
+    ]
+    labels = dict(sorted((selector.get("matchLabels") or {}).items()))
+    return GoStruct(
+        {
+            **({"matchLabels": labels} if labels else {}),
+            **({"matchExpressions": expressions} if expressions else {}),
+        }
+    )
+
+
 def pods_of(word: str, *, optional: bool = False) -> Check:
     """The selector and the pod template of a workload; ``word`` is its name in messages."""
 
@@ -34,12 +53,12 @@ def pods_of(word: str, *, optional: bool = False) -> Check:
         if selector is None and not optional:
             yield required(f"{path}.selector")
         elif selector is not None and not any(selector.values()):
-            yield invalid(f"{path}.selector", selector, f"empty selector is invalid for {word}")
+            yield invalid(f"{path}.selector", _shown(selector), f"empty selector is invalid for {word}")
         labels = (template.get("metadata") or {}).get("labels")
         if selector is not None and not _is_valid(selector):
             if word != "daemonset":
                 text = "invalid label selector" if word == "deployment" else ""
-                yield invalid(f"{path}.selector", selector, text)
+                yield invalid(f"{path}.selector", _shown(selector), text)
                 return
         elif selector is None or not from_object(selector).matches(labels or {}):
             text = "`selector` does not match template `labels`"
