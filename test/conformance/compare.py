@@ -1,4 +1,4 @@
-"""Compares responses field by field, and applies the list of known differences.
+"""Compares responses field by field, and applies a list of known differences.
 
 Contract: a difference is a path such as ``body.metadata.name`` with the value of each server, or ``ABSENT``. A known
 difference names cases as ``group/case`` and fields; a field includes everything below it. Each combination of case and
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 KNOWN = Path(__file__).with_name("known.yaml")
+VERSIONS = Path(__file__).with_name("versions")
 ABSENT = "ABSENT"
 
 
@@ -30,7 +31,7 @@ class Difference(NamedTuple):
     found: Any
 
     def __str__(self) -> str:
-        return f"{self.path}\n      recorded {_shown(self.expected)}\n      embedded {_shown(self.found)}"
+        return f"{self.path}\n      recorded {_shown(self.expected)}\n      found    {_shown(self.found)}"
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,33 @@ class Comparison:
 
 @functools.cache
 def known_differences() -> tuple[Known, ...]:
-    """The entries of ``known.yaml``, one for each place of a reason."""
+    """Where the embedded server differs from the recordings: the entries of ``known.yaml``."""
+    return _read(KNOWN)
+
+
+@functools.cache
+def version_differences(version: str) -> tuple[Known, ...]:
+    """Where a real server of this version differs from the recordings; empty if no file describes its minor version."""
+    path = VERSIONS / f"{minor(version)}.yaml"
+    return _read(path) if path.exists() else ()
+
+
+def described_versions() -> tuple[str, ...]:
+    """The minor versions whose differences are described, from the oldest."""
+    found = (path.stem for path in VERSIONS.glob("*.yaml"))
+    return tuple(sorted(found, key=lambda each: [int(part) for part in each.split(".")]))
+
+
+def minor(version: str) -> str:
+    """The minor version, such as 1.34 of 1.34.0."""
+    return ".".join(version.split(".")[:2])
+
+
+def _read(path: Path) -> tuple[Known, ...]:
+    """The entries of a file, one for each place of a reason."""
     return tuple(
         Known(entry["reason"], tuple(place["fields"]), tuple(place["cases"]))
-        for entry in yaml.safe_load(KNOWN.read_text(encoding="utf-8")) or ()
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8")) or ()
         for place in entry["where"]
     )
 

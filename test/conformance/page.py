@@ -1,6 +1,6 @@
 """Generates docs/api-conformance.md: what is compared, and the known differences with their reasons.
 
-Contract: the page depends on the groups, the recordings' version and ``known.yaml`` only.
+Contract: the page depends on the groups, the recordings' version, ``known.yaml`` and ``versions`` only.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from conformance import recordings
-from conformance.compare import known_differences
+from conformance.compare import described_versions, known_differences, version_differences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from conformance.cases import Group
+    from conformance.compare import Known
 
 PAGE = Path(__file__).parents[2] / "docs" / "api-conformance.md"
 
@@ -47,12 +48,32 @@ def page(groups: Sequence[Group]) -> str:
     versions = sorted({recordings.version(group) for group in groups})
     parts = [_HEAD.format(cases=cases, version=", ".join(versions)), "\n".join(rows), "\n\n"]
     parts.append("## Known differences\n\n")
-    cases_of: dict[str, list[str]] = {}
-    for entry in known_differences():
-        cases_of.setdefault(entry.reason, []).extend(entry.cases)
-    total = sum(map(len, cases_of.values()))
-    parts.append(f"{total} of the {cases} responses differ, for these reasons:\n\n")
-    for reason, names in cases_of.items():
-        text = f"* {reason} Cases: {', '.join(names)}."
-        parts += [line + "\n" for line in wrap(text, 120, subsequent_indent="  ", break_on_hyphens=False)]
+    parts.append(
+        _reasons(
+            known_differences(), "{differing} of the {cases} responses differ, for these reasons:", cases
+        )
+    )
+    for version in described_versions():
+        parts.append(f"\n## Kubernetes {version}\n\n")
+        summary = (
+            f"A real server of version {version} differs from the recordings in {{differing}} of {{cases}} responses, for"
+            " these reasons:"
+        )
+        parts.append(_reasons(version_differences(version), summary, cases))
     return "".join(parts)
+
+
+def _reasons(entries: Sequence[Known], summary: str, cases: int) -> str:
+    """A sentence with the numbers of cases, and the reasons with their cases."""
+    cases_of: dict[str, list[str]] = {}
+    for entry in entries:
+        cases_of.setdefault(entry.reason, []).extend(entry.cases)
+    differing = sum(map(len, cases_of.values()))
+    lines = [*_wrapped(summary.format(differing=differing, cases=cases)), ""]
+    for reason, names in cases_of.items():
+        lines += _wrapped(f"* {reason} Cases: {', '.join(names)}.", "  ")
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return wrap(text, 120, subsequent_indent=indent, break_on_hyphens=False)

@@ -11,7 +11,7 @@ import yaml
 from conformance.cases import Case, CaseError, substituted
 from conformance.documents import openapi_document, picked
 from conformance.normalize import Normalizer
-from conformance.targets import as_json
+from conformance.targets import NO_RESPONSE, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,13 +34,13 @@ async def play(group: Group, target: Target) -> dict[str, dict[str, Any]]:
     variables = {"ns": group.namespace, **group.vars}
     for case in (*_preparation(), *group.before):
         response = await _sent(case, target, variables)
-        if response.status >= 400:
+        if response.status == NO_RESPONSE or response.status >= 400:
             raise CaseError(f"{group.name}: {case.name}: {response.status} {response.body[:500]!r}")
         normalizer.value(as_json(response.body))
     results = {}
     for case in group.cases:
         response = await _sent(case, target, variables)
-        results[case.name] = _result(case, response, normalizer)
+        results[case.name] = recorded_form(case, response, normalizer)
     return results
 
 
@@ -88,7 +88,10 @@ def _save(case: Case, response: Response, variables: dict[str, str]) -> None:
         variables[name] = str(value)
 
 
-def _result(case: Case, response: Response, normalizer: Normalizer) -> dict[str, Any]:
+def recorded_form(case: Case, response: Response, normalizer: Normalizer) -> dict[str, Any]:
+    """What is recorded of the response to a case."""
+    if response.status == NO_RESPONSE:
+        return {"status": "no response"}
     headers: Mapping[str, str] = response.headers
     result: dict[str, Any] = {"status": response.status}
     media = headers.get("Content-Type", "")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.testing.virtualtime import run_virtual
 from conformance import recordings
-from conformance.compare import compare, known_differences
+from conformance.compare import compare, known_differences, version_differences
 from conformance.play import play
 from conformance.targets import embedded, real
 from support.controlplane import ControlPlane
@@ -68,13 +68,16 @@ def record(groups: Sequence[Group]) -> str:
 def check_recordings(groups: Sequence[Group]) -> list[Comparison]:
     """Compare the recordings with a real server. Raises RecordingError, CaseError."""
     expected = {group.name: recordings.read(group) for group in groups}
-    responses, _ = asyncio.run(_on_real_server(groups))
-    return compare_recordings(expected, responses)
+    responses, version = asyncio.run(_on_real_server(groups))
+    return compare_recordings(expected, responses, version)
 
 
-def compare_recordings(expected: Mapping[str, Any], responses: Mapping[str, Any]) -> list[Comparison]:
-    """Compare recordings with responses of a real server, between which no difference is accepted."""
-    return [compare(name, expected[name], responses[name], ()) for name in expected]
+def compare_recordings(
+    expected: Mapping[str, Any], responses: Mapping[str, Any], version: str
+) -> list[Comparison]:
+    """Compare recordings with responses of a real server of a version. See ``versions`` for older ones."""
+    known = version_differences(version)
+    return [compare(name, expected[name], responses[name], known) for name in expected]
 
 
 async def _on_real_server(groups: Sequence[Group]) -> tuple[dict[str, dict[str, Any]], str]:

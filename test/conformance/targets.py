@@ -31,10 +31,16 @@ _OFFSET_SECONDS = 12345.678
 """Virtual time before the first request, so that no time of the server is one that the cases contain."""
 _AGENT = {"User-Agent": "conformance/1.0"}
 
+NO_RESPONSE = 0
+"""Instead of a status: the handler of the request ended with a panic, and the server closed the connection."""
+
 
 @dataclass(frozen=True)
 class Response:
-    """A response. ``ended`` says that a stream ended before as many events as requested had arrived."""
+    """A response. ``ended`` says that a stream ended before as many events as requested had arrived.
+
+    The status is :data:`NO_RESPONSE` if the server closed the connection without a response.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -67,7 +73,9 @@ class _Embedded:
             return await _lines(response.status, response.headers, response.chunks(), events)
 
 
-class _Real:
+class RealServer:
+    """A real kube-apiserver."""
+
     def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
         self._session, self._base = session, base
 
@@ -75,8 +83,18 @@ class _Real:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, events: int | None
     ) -> Response:
         target = URL(self._base + url(path), encoded=True)
+        try:
+            return await self._response(method, target, {**_AGENT, **headers}, body, events)
+        except aiohttp.ClientConnectorError:
+            raise  # no server listens
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            return Response(NO_RESPONSE, {}, b"")
+
+    async def _response(
+        self, method: str, target: URL, headers: Mapping[str, str], body: bytes | None, events: int | None
+    ) -> Response:
         async with self._session.request(
-            method, target, headers={**_AGENT, **headers}, data=body, skip_auto_headers=["Content-Type"]
+            method, target, headers=headers, data=body, skip_auto_headers=["Content-Type"]
         ) as response:
             if events is None or response.status != 200:
                 return Response(response.status, response.headers, await response.read())
@@ -114,7 +132,7 @@ async def real(plane: ControlPlane) -> AsyncIterator[Target]:
     async with aiohttp.ClientSession(
         headers={"Authorization": f"Bearer {plane.token}"}, connector=aiohttp.TCPConnector(ssl=trust)
     ) as session:
-        yield _Real(session, plane.url)
+        yield RealServer(session, plane.url)
 
 
 def as_json(body: bytes) -> object:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
+import aiohttp
 import pytest
 
 from conformance import recordings
-from conformance.cases import CaseError, Group, groups, read_group, substituted
-from conformance.compare import Known, compare, differences, known_differences
+from conformance.cases import Case, CaseError, Group, groups, read_group, substituted
+from conformance.compare import (
+    Known,
+    compare,
+    described_versions,
+    differences,
+    known_differences,
+    version_differences,
+)
 from conformance.documents import openapi_document, picked
 from conformance.normalize import Normalizer
 from conformance.page import PAGE, page
+from conformance.play import recorded_form
 from conformance.runner import compare_embedded
+from conformance.targets import RealServer
 
 UID, OTHER = "11111111-2222-4333-8444-555555555555", "66666666-2222-4333-8444-555555555555"
 
@@ -39,6 +50,32 @@ def test_there_are_many_cases_and_few_differences() -> None:
     assert cases >= 900
     assert len(different) < cases / 10
     assert different <= {f"{group.name}/{case.name}" for group in groups() for case in group.cases}
+
+
+def test_the_differences_of_older_versions_name_cases_that_exist() -> None:
+    present = {f"{group.name}/{case.name}" for group in groups() for case in group.cases}
+    assert described_versions()
+    for version in described_versions():
+        different = [case for entry in version_differences(f"{version}.0") for case in entry.cases]
+        assert len(different) == len(set(different))
+        assert set(different) <= present
+    assert version_differences("1.99.0") == ()
+
+
+async def test_a_connection_that_the_server_closes_is_a_recorded_response() -> None:
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(close, "127.0.0.1", 0)
+    async with server, aiohttp.ClientSession() as session:
+        port = server.sockets[0].getsockname()[1]
+        target = RealServer(session, f"http://127.0.0.1:{port}")
+        response = await target.send("PATCH", "/api/v1/nodes/a", {}, b"[]", None)
+        assert recorded_form(Case("a", "PATCH", "/api"), response, Normalizer()) == {"status": "no response"}
+    with pytest.raises(aiohttp.ClientConnectorError):
+        async with aiohttp.ClientSession() as session:
+            await RealServer(session, f"http://127.0.0.1:{port}").send("GET", "/api", {}, None, None)
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -100,6 +137,8 @@ def test_random_orders_are_removed() -> None:
         "message": 'X "n" is invalid: CAUSES',
         "details": {"causes": [{"field": "a"}, {"field": "b"}]},
     }
+    found = Normalizer().value({"kind": "APIResourceList", "resources": [{"name": "b"}, {"name": "a"}]})
+    assert [each["name"] for each in found["resources"]] == ["a", "b"]
     entries = [{"operation": "Update", "manager": "b"}, {"operation": "Apply", "manager": "c"}]
     found = Normalizer().value({"metadata": {"managedFields": entries}})
     assert [each["manager"] for each in found["metadata"]["managedFields"]] == ["c", "b"]
