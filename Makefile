@@ -37,10 +37,10 @@ demo: $(STAMP) ## run the embedded cluster and the operator, apply the samples, 
 	@$(BIN)/python hack/demo.py
 
 test: $(STAMP) ## run every test that needs only Python
-	$(BIN)/python -m pytest $(SPREAD) -m "not proof" test/unit test/integration test/e2e
+	$(BIN)/python -m pytest $(SPREAD) -m "not proof" test/e2e test/integration test/unit
 
 test-proofs: $(VENV)/.pyright ## the long-running tests: large property-test budgets, long simulations
-	$(BIN)/python -m pytest $(SPREAD) --timeout 900 -m proof test/unit test/integration test/e2e
+	$(BIN)/python -m pytest $(SPREAD) --timeout 900 -m proof test/e2e test/integration test/unit
 
 test-downloads: $(STAMP) ## run the download program with real versions of huggingface_hub and boto3, on loopback
 	$(BIN)/python -m pytest -n $(JOBS) --timeout 600 test/downloads

@@ -54,6 +54,7 @@ def assert_witnessed(witness: JobWitness, each: int) -> None:
     assert not again, f"discovered more than once: {again}"
 
 
+@pytest.mark.proof
 @EACH
 @pytest.mark.timeout(400)
 def test_many_templates_at_once_never_exceed_ten_jobs_while_the_manager_is_killed_every_few_seconds(

@@ -24,6 +24,7 @@ JOB_CONTROLLER_SECONDS = 130
 and as long again after the 410 of the next one."""
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(400)
 def test_the_server_goes_away_twice_while_templates_wait_and_run_and_all_end_ready(
     cluster: RunningCluster, tmp_path: Path

@@ -50,6 +50,7 @@ MUTABLE_CALLS = {
     "Lock",
     "Queue",
 }
+CREATORS = {"create_task", "ensure_future", "gather", "run_coroutine_threadsafe", "shield"}
 READ_ONLY = {"Mapping", "Sequence", "frozenset", "Final", "TypeAlias"}
 
 
@@ -118,7 +119,10 @@ def unowned_tasks(path: Path) -> list[str]:
     variable that the same function passes to ``_unwind``, which cancels it and waits, or its class is itself a group:
     an async context manager that ends its tasks on exit.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    source = path.read_text(encoding="utf-8")
+    if not any(name in source for name in CREATORS):
+        return []
+    tree = ast.parse(source)
     unwound = [
         node.value
         for function in ast.walk(tree)
@@ -141,7 +145,7 @@ def unowned_tasks(path: Path) -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
-        and node.func.attr in {"create_task", "ensure_future", "gather", "run_coroutine_threadsafe", "shield"}
+        and node.func.attr in CREATORS
         and is_loop(node.func.value)
         and id(node) not in owned
     ]

@@ -132,6 +132,7 @@ def test_the_measurement_recognises_patterns_that_backtrack(pattern, search):
     assert grows_too_fast(re.compile(pattern), search=search, length=90) is not None
 
 
+@pytest.mark.proof
 @settings(max_examples=25)
 @given(st.text(alphabet="ab=\"', \\:/@-_tokenhf\n1", max_size=40))
 def test_the_measurement_matches_as_re_does(text):

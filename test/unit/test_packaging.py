@@ -123,12 +123,14 @@ def test_the_extra_for_tests_of_others_is_part_of_that_for_our_own() -> None:
     assert {name_of(line) for line in EXTRAS["testing"]} == {"pytest", "pytest-asyncio"}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("absent", ["pytest", "pytest_asyncio"])
 def test_virtual_time_needs_no_extra(absent: str) -> None:
     program = f"import sys; sys.modules[{absent!r}] = None; import aimctl.testing"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
+@pytest.mark.proof
 def test_the_plugin_without_its_extra_says_which_one_it_needs(tmp_path: Path) -> None:
     program = "import sys; sys.modules['pytest_asyncio'] = None; import aimctl.testing.plugin"
     done = subprocess.run(

@@ -241,7 +241,11 @@ def long_reconcile_methods(source: str) -> list[str]:
 def test_every_reconcile_method_is_short() -> None:
     sources = {path: path.read_text(encoding="utf-8") for path in sorted(SOURCES.rglob("*.py"))}
     assert sum("def reconcile(" in source for source in sources.values()) >= 8
-    found = {str(path): long_reconcile_methods(source) for path, source in sources.items()}
+    found = {
+        str(path): long_reconcile_methods(source)
+        for path, source in sources.items()
+        if "def reconcile(" in source
+    }
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 
@@ -291,7 +295,8 @@ def test_keyword_arguments_are_typed() -> None:
     found = {
         str(path.relative_to(SOURCES)): names
         for path in sorted(SOURCES.rglob("*.py*"))
-        if path.suffix in {".py", ".pyi"} and (names := untyped_options(path.read_text(encoding="utf-8")))
+        if path.suffix in {".py", ".pyi"}
+        if "**" in (source := path.read_text(encoding="utf-8")) and (names := untyped_options(source))
     }
     assert found == {"cli/flags.py": ["called"]}, "typer calls it with the flags of the command that it wraps"
 

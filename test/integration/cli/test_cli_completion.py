@@ -141,6 +141,7 @@ def test_each_shell_has_its_script(shell):
         assert (checked.returncode, checked.stderr) == (0, "")
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(BASH is None, reason="needs bash")
 def test_bash_completes_with_the_script_it_sourced(served, folder):
     assert BASH is not None

@@ -105,6 +105,7 @@ def test_a_folder_that_cannot_be_made_is_named(outcomes):
     assert "name a folder" in outcomes["no folder"].complaint
 
 
+@pytest.mark.proof
 def test_a_reader_that_ends_is_no_error():
     """``aimctl manifests | head``."""
     with subprocess.Popen(
@@ -205,6 +206,7 @@ def test_a_shared_namespace_can_be_left_out_of_the_installation_and_of_the_remov
     assert shell.kubectl.json("get", "namespace", "kaiwo-system")
 
 
+@pytest.mark.proof
 def test_another_pod_security_standard_is_a_conflict_and_is_kept(shell):
     label = "pod-security.kubernetes.io/enforce"
     shell.kubectl("create", "namespace", "kaiwo-system")

@@ -14,6 +14,7 @@ import yaml
 from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
 from aimctl.devcluster.faults import Answer, Delay, Match
 from support.commands import RunningCommand, aimctl, aimctl_all
+from support.proofs import variants
 from support.served import ServedCluster
 
 KIND = {"apiVersion": "aim.silogen.ai/v1alpha1"}
@@ -508,7 +509,7 @@ TERMINALS = {
 
 
 @pytest.mark.skipif(shutil.which("script") is None, reason="needs script(1) for a terminal")
-@pytest.mark.parametrize("case", TERMINALS)
+@pytest.mark.parametrize("case", variants(list(TERMINALS)))
 def test_colour_depends_on_the_terminal(served, case):
     import subprocess
     import sys

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from aimctl.api import kinds
 from aimctl.api.kinds import KINDS
 from aimctl.controllers.manifests import manifests
@@ -21,6 +23,7 @@ def generated() -> Roles:
     return Roles([texts["rbac/manager-role.yaml"], texts["rbac/leader-election-role.yaml"]])
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_every_action_of_the_operator_is_granted_and_every_right_is_used():
     async with world() as w:

@@ -99,6 +99,7 @@ async def test_a_greeting_is_created_restored_updated_and_deleted_with_its_sourc
         await replica.end()
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_a_settled_cluster_causes_no_writes_and_a_restart_causes_none_either():
     async with cluster_now() as cluster:

@@ -263,6 +263,7 @@ async def removal_refused(manager: Manager, controller) -> None:
         await manager.remove(controller)
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_one_hundred_cycles_leave_no_task_and_no_object():
     async with cluster_and_manager() as (cluster, manager):

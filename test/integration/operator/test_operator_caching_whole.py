@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
 
 from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Match
@@ -262,6 +263,7 @@ async def test_a_complete_model_cache_is_kept_while_its_claim_has_lost_its_label
         assert await names(w, PVCS) == set()
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_downloads_that_progress_at_the_same_time_cause_few_reconciles_of_their_template_cache():
     async with caching_world() as w:

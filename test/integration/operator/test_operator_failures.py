@@ -11,8 +11,9 @@ from aimctl.kubetypes.builtin import JOBS, SECRETS
 from aimctl.simulation.catalogue import Catalogue
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
+from support.proofs import variants
 
-BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
+BOTH = pytest.mark.parametrize("namespace", variants(["team", ""]), ids=["namespaced", "cluster"])
 HOSTILE = sorted(entry.image for entry in Catalogue.default().images if entry.image.startswith("hostile:"))
 
 MORE = Catalogue.default().extended(
@@ -20,7 +21,7 @@ MORE = Catalogue.default().extended(
 )
 
 
-@pytest.mark.parametrize("image", HOSTILE)
+@pytest.mark.parametrize("image", variants(HOSTILE, quick=4))
 @virtual_time
 async def test_hostile_output_is_a_failed_discovery_with_a_message_and_never_a_partial_status(image):
     async with world() as w:

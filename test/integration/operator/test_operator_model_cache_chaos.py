@@ -161,6 +161,7 @@ def _run(seed: int) -> None:
     run_virtual(scenario())
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("seed", seeds(10, quick=1))
 def test_every_wanted_cache_becomes_available_with_one_job_at_a_time_in_spite_of_faults(seed):
     _run(seed)

@@ -18,8 +18,9 @@ from support.models import (
     until_model,
 )
 from support.operator import world
+from support.proofs import variants
 
-BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
+BOTH = pytest.mark.parametrize("namespace", variants(["team", ""]), ids=["namespaced", "cluster"])
 TWO = image("aim-two:*", deployment(), deployment(count=8, metric="throughput"))
 
 

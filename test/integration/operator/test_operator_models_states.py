@@ -104,6 +104,7 @@ async def test_creations_whose_responses_are_lost_result_in_one_template_each():
         assert len(await templates_of(w, "team")) == 2
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("seed", seeds(4))
 @virtual_time
 async def test_after_crashes_each_template_exists_once(seed):

@@ -11,8 +11,9 @@ from aimctl.devcluster.faults import Delay, Match
 from aimctl.kubetypes.builtin import JOBS, PODS
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
+from support.proofs import variants
 
-BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
+BOTH = pytest.mark.parametrize("namespace", variants(["team", ""]), ids=["namespaced", "cluster"])
 LONG = 600.0
 
 CHANGES = {

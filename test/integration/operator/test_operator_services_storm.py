@@ -179,6 +179,7 @@ def consistent(w) -> None:
             assert w.reason("Failure", name, namespace) != "NoFailure"
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("seed", seeds(8, quick=1))
 def test_after_random_changes_a_restarted_manager_changes_nothing(seed):
     run_virtual(storm(seed))

@@ -10,8 +10,9 @@ from aimctl.devcluster.node.machines import Machine
 from aimctl.simulation.machines import gpu_machine
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
+from support.proofs import variants
 
-BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
+BOTH = pytest.mark.parametrize("namespace", variants(["team", ""]), ids=["namespaced", "cluster"])
 SOURCES = [
     {
         "name": "meta-llama/Llama-3.1-8B-Instruct",

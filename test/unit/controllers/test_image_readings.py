@@ -331,6 +331,7 @@ def only_fine(image):
     return None if image.repository.startswith("fine") else LATE
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_an_unresponsive_registry_is_reported_within_half_a_minute_and_tested_by_one_read_at_a_time():
     registry = Registry(LATE)

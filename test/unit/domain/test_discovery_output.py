@@ -20,6 +20,7 @@ from aimctl.domain.templates.discovery_output import (
     parse,
 )
 from aimctl.domain.templates.log_forms import forms
+from support.proofs import variants
 
 PROFILE = {
     "model": "m/m",
@@ -157,16 +158,19 @@ def test_a_profile_may_be_nested_up_to_the_limit() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [
-        b"[{\n",
-        b'[{"a": 1},\n',
-        b"[[[[[[[[\n",
-        b"[]x\n",
-        b"[INFO] x\n",
-        b'[{"a": "',
-        b"[ \n",
-        b'[{"a":NaN}]\n',
-    ],
+    variants(
+        [
+            b"[{\n",
+            b'[{"a": 1},\n',
+            b"[[[[[[[[\n",
+            b"[]x\n",
+            b"[INFO] x\n",
+            b'[{"a": "',
+            b"[ \n",
+            b'[{"a":NaN}]\n',
+        ],
+        quick=2,
+    ),
 )
 def test_megabytes_of_invalid_arrays_are_an_error(line: bytes) -> None:
     """In quadratic time this test would exceed the time limit of the suite."""

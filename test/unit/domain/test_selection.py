@@ -599,7 +599,7 @@ OVERRIDES = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(
     st.lists(TEMPLATES, max_size=8),
     OVERRIDES,

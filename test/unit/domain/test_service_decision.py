@@ -639,7 +639,7 @@ STEPS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=250)
+@settings(max_examples=120)
 @given(st.lists(STEPS, min_size=1, max_size=6))
 def test_decisions_settle_and_are_consistent(steps: list[dict[str, Any]]) -> None:
     status: dict[str, Any] = {}

@@ -224,7 +224,7 @@ STEPS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.lists(STEPS, min_size=1, max_size=6))
 def test_decisions_settle_and_are_consistent_for_any_sequence_of_events(steps: list[dict[str, Any]]) -> None:
     """After every step, deciding again changes nothing and records nothing, and state and conditions agree."""

@@ -23,6 +23,7 @@ from aimctl.runtime.kube.discovery import discover
 from aimctl.runtime.kube.errors import Forbidden, error_from_status
 from aimctl.testing import run_virtual, virtual_clock, virtual_time
 from support.adversary import HIDDEN, Answer, bodies, headers, statuses
+from support.proofs import variants
 from support.reconciling import HandFed, Scripted, running
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def check(error: KubeError, status: int) -> None:
     assert "secrets" in text or "/api" in text or "Secret" in text or "/version" in text, text
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", variants(list(OPERATIONS), quick=6))
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(status=statuses, head=headers, body=bodies, sizes=st.lists(st.integers(0, 40), max_size=3))
 def test_any_response_is_a_result_or_an_error_of_the_hierarchy(operation, status, head, body, sizes) -> None:

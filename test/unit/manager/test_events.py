@@ -280,6 +280,7 @@ async def test_stopping_without_a_server_does_not_wait_for_each_event():
     assert stage.counts == {"failed": 1, "dropped": 99}
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_memory_is_bounded_however_many_objects_there_are():
     stage = Stage(capacity=100_000)

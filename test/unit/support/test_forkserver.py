@@ -11,11 +11,15 @@ import pytest
 
 from support.commands import RunningCommand, aimctl, clean_environment
 from support.forkserver import spawn
+from support.proofs import variants
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--version"], [], ["status", "--bogus"], ["manifests", "crd"], ["status", "--kubeconfig", "/none"]],
+    variants(
+        [["status", "--bogus"], ["--version"], [], ["manifests", "crd"], ["status", "--kubeconfig", "/none"]],
+        quick=2,
+    ),
 )
 def test_a_command_has_the_output_and_exit_code_of_one_in_its_own_interpreter(arguments):
     done = subprocess.run(
