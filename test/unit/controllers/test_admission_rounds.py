@@ -122,6 +122,27 @@ async def test_every_slot_that_is_not_used_starts_a_round() -> None:
 
 
 @virtual_time
+async def test_a_slot_whose_job_has_ended_already_is_for_the_next() -> None:
+    """A new leader may not have seen yet that a Job of the former one exists and has ended."""
+    async with bench(limit=1) as b:
+        await b.request("a", "b")
+        complete = [{"type": kind, "status": "True"} for kind in ("SuccessCriteriaMet", "Complete")]
+        times = {"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:00:00Z"}
+        await b.w.client.create(JOBS, job_of("a").manifest)
+        await b.w.client.patch(
+            JOBS, "a", {"status": {"conditions": complete, **times}}, "team", subresource="status"
+        )
+        await b.sleep(1)
+        await b.assign()
+        b.rounds.clear()
+        b.wanted["a"] = None
+        await b.reconcile("a")
+        assert b.rounds == [ROUND]
+        await b.round()
+        assert b.created == ["a", "b"]
+
+
+@virtual_time
 async def test_a_template_that_is_gone_gets_no_job() -> None:
     async with bench() as b:
         await b.request("a", "b")

@@ -9,7 +9,7 @@ Contract:
       Jobs that are deleted manually. The order in which slots are assigned is in
       :mod:`aimctl.domain.templates.admission`.
     * A free slot is assigned at once: the end of a Job starts a round, and so does the end of a reconcile that has not
-      used its slot.
+      used its slot, or whose Job has ended already, as that of a former leader may have.
     * A slot is used by the next reconcile of its template or not at all. So a template whose reconciles fail, whose Job
       the API server rejects, or that plans another Job meanwhile, does not block the others.
     * A template whose reconcile fails with a slot gets the next one after :data:`FIRST_PAUSE_SECONDS`, then after twice
@@ -174,15 +174,16 @@ class DiscoveryAdmission:
         chosen = self._chosen.pop(request, None)
         if chosen is None:
             return
-        if self._slots.release(chosen.job):
+        job = self._slots.release(chosen.job)
+        if job is not None:
             self._resume(ROUND)
             self._granted(self._clock.monotonic() - chosen.since)
-            return
-        if error is not None:
+        elif error is not None:
             self._pause(request, error)
             if isinstance(error, TooManyRequests | ConnectionFailed):
                 self._pause(ROUND, error)
-        self._next_round(ROUND)
+        if job is None or job.view.finished:
+            self._next_round(ROUND)
 
     def _pause(self, request: Request, error: Exception) -> None:
         if self._pause_left(request) == 0:  # the failures of one round count as one

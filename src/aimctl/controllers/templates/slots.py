@@ -153,15 +153,15 @@ class Slots:
         if key in self._assigned:
             self._assigned[key].check_at = math.inf
 
-    def release(self, key: ObjectKey) -> bool:
+    def release(self, key: ObjectKey) -> Object[Job] | None:
         """No more creations are sent in a slot: free it, unless the result of the last one is not known.
 
         Returns:
-            Whether the Job is in the cache, which then occupies the slot while it is unfinished.
+            The Job if it is in the cache. It occupies the slot while it is unfinished.
         """
         slot = self._assigned.get(key)
         if slot is None or slot.check_at < math.inf:
-            return False
+            return None
         arrived = self._arrived(key)
         del self._assigned[key]
         return arrived
@@ -179,11 +179,11 @@ class Slots:
             needed = [slot.template_uid for slot in self._assigned.values()]
             await self._owners.verify(self._unfinished(), needed=needed)
 
-    def _arrived(self, key: ObjectKey) -> bool:
-        """Whether the Job of an assigned slot is in the cache."""
+    def _arrived(self, key: ObjectKey) -> Object[Job] | None:
+        """The Job of an assigned slot, if it is in the cache."""
         job = self._cache.informer(JOBS).store.get(key)
         owner = None if job is None else job.meta.controller
-        return owner is not None and owner.uid == self._assigned[key].template_uid
+        return job if owner is not None and owner.uid == self._assigned[key].template_uid else None
 
     async def _look_up(self, key: ObjectKey, slot: _Slot) -> None:
         """Ask the API server for a Job, and free its slot; without a response, ask again later."""
