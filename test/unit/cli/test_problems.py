@@ -5,14 +5,14 @@ from __future__ import annotations
 from aimctl.cli.pages import problems as page
 from aimctl.cli.questions.overview import overview_of
 from aimctl.cli.questions.problems import problems_of
-from support.facts import READY, Paper, reference, service, status, template, thing
+from support.facts import READY, Paper, model, reference, service, status, template, thing
 
 FAILED = status("Failed", "DiscoveryFailed", "the image cannot be pulled")
 WAITING = status("Pending", "AwaitingDiscovery", "waits for a slot")
 
 
 def found(*objects):
-    return problems_of(overview_of(Paper(*objects).facts(), "team", "kaiwo-system").roots)
+    return problems_of(overview_of(Paper(*objects).facts(), "team", "kaiwo-system"))
 
 
 def lines(problems, width=None):
@@ -75,6 +75,27 @@ def test_a_service_is_affected_by_a_cache_below_its_ready_template():
     assert problems.ready == 1
 
 
+def test_a_model_and_a_service_that_report_a_failed_template_are_affected_by_it():
+    broken = template("broken", state=FAILED)
+    excluded = [{"name": "broken", "scope": "Namespace", "droppedBy": "Ready", "message": "it is Failed"}]
+    without = service("chat", status("Failed", "TemplateNotFound", templateMatching=excluded))
+    problems = found(without, broken, model(state=status("Failed", "TemplatesFailed")))
+    assert members(problems) == [["broken"]]
+    assert [group.affected for group in problems.groups] == [2]
+
+
+def test_a_cause_that_is_not_in_the_view_hides_nothing():
+    excluded = [{"name": "gone", "scope": "Namespace", "droppedBy": "Ready", "message": "it is Failed"}]
+    without = service("chat", status("Failed", "TemplateNotFound", templateMatching=excluded))
+    assert members(found(without)) == [["chat"]]
+
+
+def test_of_two_objects_that_refer_to_each_other_neither_is_hidden():
+    orphan = template(state=status("Degraded", "ModelNotFound", "the model is being deleted"))
+    problems = found(orphan, model(state=status("Degraded", "TemplatesDegraded")))
+    assert sorted(members(problems)) == [["llama"], ["llama"]]
+
+
 def test_a_row_shows_the_number_and_below_it_message_names_and_command():
     problems = found(*(template(f"broken-{number}", state=FAILED) for number in range(7)))
     header, row, *below = lines(problems)
@@ -106,6 +127,18 @@ def test_different_messages_of_one_reason_are_shown_with_their_number():
         "  1 of 5: the image cannot be pulled",
         "  and 1 other message",
     ]
+
+
+def test_messages_that_differ_in_the_names_of_jobs_are_one():
+    problems = found(
+        *(
+            template(
+                name, state=status("Progressing", "DiscoveryRunning", f"Job discover-{name}-{end} is running")
+            )
+            for name, end in (("one", "783ab6b0fb"), ("two", "e0e05e2d87"))
+        )
+    )
+    assert lines(problems)[2] == "  Job discover-one-783ab6b0fb is running"
 
 
 def test_without_a_problem_only_the_summary_is_shown():

@@ -77,7 +77,7 @@ async def status_page(
 
 
 def _problems_page(overview: Overview, facts: Facts, remarks: tuple[str, ...], code: int) -> Page:
-    found = problems_of(overview.roots)
+    found = problems_of(overview)
     data = {"ready": code == DONE} | overview.scope_json() | found.to_json()
     return Page(
         document("problems/v1", facts, data),

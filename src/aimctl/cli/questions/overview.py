@@ -11,17 +11,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api import kinds
-from aimctl.cli.questions.answers import Question
+from aimctl.cli.questions.answers import Problem, Question, Trouble
 from aimctl.cli.questions.health import Health, Node, examine, newest
+from aimctl.cli.questions.references import references
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
 from aimctl.domain.services.kserve.name import runtime_name
 from aimctl.kubetypes.builtin import JOBS
+from aimctl.runtime.kube import ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from aimctl.cli.questions.answers import Facts
-    from aimctl.runtime.kube import Object, ObjectKey, Resource
+    from aimctl.cli.questions.answers import Answer, Facts
+    from aimctl.runtime.kube import Object, Resource
 
 __all__ = ["Overview", "lists_of_overview", "overview_of", "own_lists"]
 
@@ -42,6 +44,7 @@ class Overview:
         caches: template caches and model caches that are not below a template in the overview.
         models: all.
         elsewhere: numbers of cluster-scoped objects that are not in the overview, by kind and state.
+        blamed: for each object that is not Ready, the UIDs of the objects in which its cause may lie.
     """
 
     namespace: str
@@ -50,6 +53,7 @@ class Overview:
     caches: tuple[Node, ...] = ()
     models: tuple[Node, ...] = ()
     elsewhere: dict[str, Counter[str]] = field(default_factory=dict)
+    blamed: dict[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def roots(self) -> tuple[Node, ...]:
@@ -135,7 +139,8 @@ def overview_of(facts: Facts, namespace: str, operator_namespace: str, name: str
         kind.kind: Counter(examine(one).state for one in found[kind] if one.meta.uid not in tree.shown)
         for kind in (_CLUSTER if namespace and not name else ())
     }
-    return Overview(namespace, services, templates, caches, models, elsewhere)
+    blamed = tree.blamed(operator_namespace)
+    return Overview(namespace, services, templates, caches, models, elsewhere, blamed)
 
 
 class _Tree:
@@ -143,6 +148,7 @@ class _Tree:
 
     def __init__(self, found: Mapping[Resource[Any], Iterable[Object[Any]]]) -> None:
         self.shown: set[str] = set()
+        self._by_kind = found
         self._by_key = {(kind, item.key): item for kind, items in found.items() for item in items}
         self._by_uid = {item.meta.uid: item for item in self._by_key.values()}
         self._jobs: dict[str, list[Object[Any]]] = {}
@@ -185,6 +191,30 @@ class _Tree:
         elif item.resource == kinds.TEMPLATE_CACHES:
             keys = (item.key._replace(name=model.model_cache) for model in item.view.status.models)
             yield from filter(None, (self._get(kinds.MODEL_CACHES, key) for key in keys))
+
+    def blamed(self, operator_namespace: str) -> dict[str, frozenset[str]]:
+        """By UID: the operator's objects to which the references of an object lead that is shown and not Ready."""
+        out = {}
+        for uid in self.shown:
+            item = self._by_uid[uid]
+            health = examine(item)
+            if health.own and not health.ready:
+                followed = references(item, health, operator_namespace)
+                questions = (question for one in followed for question in one.questions)
+                answers = {
+                    one: self._answer(one) for one in questions if one.resource in kinds.OPERATOR_KINDS
+                }
+                targets = (target for one in followed for target in one.targets(answers))
+                out[uid] = frozenset(one.meta.uid for one in targets if not isinstance(one, Problem))
+        return out
+
+    def _answer(self, question: Question) -> Answer:
+        """The answer to a question about the operator's kinds from what was read."""
+        kind, namespace, name = question.resource, question.namespace, question.name
+        if name:
+            found = self._get(kind, ObjectKey(namespace, name))
+            return found or Problem(Trouble.ABSENT, question, "")
+        return tuple(item for item in self._by_kind.get(kind, ()) if namespace in ("", item.meta.namespace))
 
     def _get(self, kind: Resource[Any], key: ObjectKey) -> Object[Any] | None:
         return self._by_key.get((kind, key))

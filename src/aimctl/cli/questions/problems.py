@@ -1,22 +1,28 @@
 """The objects that are not Ready, grouped by kind, state and reason.
 
-Contract: pure. Each object is in at most one group. An object is left out if an object that it uses is not Ready
-either: that one is closer to the cause, and the first one is counted as affected. An object that waits without an
-error is a problem too.
+Contract: pure. Each object is in at most one group. An object is left out if an object that it uses, or in which its
+cause may lie, is not Ready either: that one is closer to the cause, and the first one is counted as affected. If two
+objects refer to each other, neither is left out because of the other. An object that waits without an error is a
+problem too.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Mapping
 
     from aimctl.cli.questions.health import Health, Node
+    from aimctl.cli.questions.overview import Overview
 
 __all__ = ["Group", "Problems", "problems_of"]
+
+_HASH = re.compile(r"(?<=\*)-[0-9a-f]{10}\b")
+"""The end of the name of a Job, after the name of its object."""
 
 
 @final
@@ -26,7 +32,7 @@ class Group:
 
     Attributes:
         members: ordered by namespace and name; not empty.
-        affected: the number of objects that are not Ready and use a member, directly or not.
+        affected: the number of objects that are not Ready because of a member, directly or not.
     """
 
     members: tuple[Health, ...]
@@ -41,13 +47,14 @@ class Group:
     def messages(self) -> list[tuple[str, int]]:
         """The different messages with the number of members that have them, the most frequent first.
 
-        Messages that differ only in the name of their object count as one, which is shown as that of its first member.
+        Messages that differ only in the name of their object or of its Job count as one, which is shown as that of its
+        first member.
         """
         examples: dict[str, str] = {}
         counts: Counter[str] = Counter()
         for one in self.members:
             if one.message:
-                form = one.message.replace(one.name, "*")
+                form = _HASH.sub("", one.message.replace(one.name, "*"))
                 examples.setdefault(form, one.message)
                 counts[form] += 1
         return [(examples[form], count) for form, count in counts.most_common()]
@@ -73,7 +80,7 @@ class Problems:
 
     Attributes:
         ready: the number of objects that are Ready.
-        affected: the number of objects that are in no group, because an object that they use is not Ready.
+        affected: the number of objects that are in no group, because the cause is in another object.
     """
 
     groups: tuple[Group, ...]
@@ -86,15 +93,17 @@ class Problems:
         return {"problems": [group.to_json() for group in self.groups]} | counts
 
 
-def problems_of(roots: Iterable[Node]) -> Problems:
-    """Group the objects of these nodes, and of all nodes below them."""
+def problems_of(overview: Overview) -> Problems:
+    """Group the objects of an overview."""
     known = {
         node.health.uid: node
-        for root in roots
+        for root in overview.roots
         for node in root.walk()
         if node.health.own and not node.seen_above
     }
-    causes = {uid: _unready_below(node, known) for uid, node in known.items() if not node.health.ready}
+    ill = {uid for uid, node in known.items() if not node.health.ready}
+    reached = {uid: _reached(uid, known, overview.blamed) & ill for uid in ill}
+    causes = {uid: {one for one in found if uid not in reached[one]} for uid, found in reached.items()}
     grouped: dict[tuple[str, str, str], list[Health]] = {}
     for uid, below in causes.items():
         health = known[uid].health
@@ -112,18 +121,21 @@ def problems_of(roots: Iterable[Node]) -> Problems:
 
 
 def _urgency(group: Group) -> tuple[object, ...]:
-    """The sort key. A model that reports the state of its templates comes after them."""
     first = group.first
-    size = len(group.members) + group.affected
-    return (-first.level, first.reason.startswith("Templates"), -size, first.title)
+    return (-first.level, -len(group.members) - group.affected, first.title)
 
 
-def _unready_below(node: Node, known: dict[str, Node]) -> set[str]:
-    """The UIDs of the operator's objects below a node that are not Ready."""
+def _reached(uid: str, known: Mapping[str, Node], blamed: Mapping[str, frozenset[str]]) -> set[str]:
+    """The UIDs of the objects that an object uses or blames, directly or not."""
+
+    def next_to(one: str) -> Iterator[str]:
+        yield from (child.health.uid for child in known[one].children)
+        yield from blamed.get(one, ())
+
     found: set[str] = set()
-    for child in node.children:
-        whole = known.get(child.health.uid, child)  # the tree shows what is below an object only once
-        if child.health.own and not child.health.ready:
-            found.add(child.health.uid)
-        found |= _unready_below(whole, known)
+    left = [uid]
+    while left:
+        new = {one for one in next_to(left.pop()) if one in known} - found
+        found |= new
+        left += new
     return found
