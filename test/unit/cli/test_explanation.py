@@ -363,6 +363,12 @@ CASES = {
         ["AIMService chat", "AIMModel llama"],
         {("AIMModel", "llama", "NoLabels")},
     ),
+    "a model whose image is not read, and so recommends no templates": (
+        without_templates(unread_image("Ready", "Disabled")),
+        ("aimsvc", "chat"),
+        ["AIMService chat"],
+        {("AIMService", "chat", "TemplateNotFound")},
+    ),
     "a cluster without KServe": (
         [uses(template(), "RuntimeNotInstalled"), template()],
         ("aimsvc", "chat"),
@@ -714,6 +720,20 @@ def test_a_template_waits_in_the_queue_only_without_a_job():
     assert explained(Paper(blocked), "aimst", "llama").waiting_template is None
 
 
+def test_a_failed_discovery_says_when_it_is_repeated():
+    failure = {"inputHash": "h", "attempts": 1, "retryAt": at(-30), "message": "denied"}
+    because = condition("Discovered", False, "DiscoveryFailed")
+    records = {"failure": failure}
+    denied = template(state=status("Failed", "DiscoveryFailed", "denied", because, discovery=records))
+    shown = lines(explained(Paper(denied), "aimst", "llama"), Paper(denied))
+    assert "  It is tried again in 30s, and at once after a change of the template or its model." in shown
+    assert not any("Discovery is repeated" in line for line in shown)
+    final = template(state=status("Failed", "DiscoveryFailed", "exit code 1"))
+    shown = lines(explained(Paper(final), "aimst", "llama"), Paper(final))
+    assert any(line.startswith("  Discovery is repeated after a change") for line in shown)
+    assert not any("tried again" in line for line in shown)
+
+
 def test_a_paused_discovery_says_when_it_is_tried_again():
     records = {"pause": {"inputHash": "h", "attempts": 1, "until": at(-30), "message": "no pod"}}
     waits = condition("Discovered", False, "AwaitingDiscovery")
@@ -726,7 +746,7 @@ def test_a_paused_discovery_says_when_it_is_tried_again():
 def test_a_failed_discovery_is_repeated_on_request():
     found = explained(Paper(failed), "aimst", "llama")
     assert "aimctl rediscover llama -n team" in suggested(found)
-    assert "request it with the command below" in advice(found.causes[0])
+    assert "use the command below" in advice(found.causes[0])
     cluster = template("base", "", state=status("Failed", "DiscoveryFailed"))
     assert "aimctl rediscover base --cluster" in suggested(explained(Paper(cluster), "aimclst", "base"))
 

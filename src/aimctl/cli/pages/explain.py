@@ -167,7 +167,9 @@ def render(
             out += paragraph(_in_queue(queue), width, indent="  ")
         left = facts.seconds_until(alike[0].reported.retry_at)
         if left and not alike[0].reported.blocked:
-            out += paragraph(f"It is tried again in {duration(left)}.", width, indent="  ")
+            failed = alike[0].reported.reason == "DiscoveryFailed"
+            sooner = ", and at once after a change of the template or its model" if failed else ""
+            out += paragraph(f"It is tried again in {duration(left)}{sooner}.", width, indent="  ")
         out += [Text("  $ ").append(clean(command), "blue") for command in suggested[alike[0]]]
     if len(groups) > _CAUSES_SHOWN:
         more = f"More causes: {len(groups) - _CAUSES_SHOWN}; -o json has all of them with their messages."

@@ -175,8 +175,17 @@ def _no_template(item: Object[Any], operator_namespace: str) -> References:
         return tuple(replace(one, keep=keep) for one in _candidates(item))
     kind = kinds.MODELS if image.namespace else kinds.CLUSTER_MODELS
     return tuple(
-        replace(one, aspect="MetadataExtracted") for one in _named(image.name, image.namespace or "", kind)
+        replace(one, keep=_read, aspect="MetadataExtracted")
+        for one in _named(image.name, image.namespace or "", kind)
     )
+
+
+def _read(models: Objects) -> Iterable[Object[Any]]:
+    """The models whose images are read: that one is not read is a choice of its user, and no cause."""
+    for model in models:
+        extracted = find_condition(model.view.status.conditions, "MetadataExtracted")
+        if extracted is None or extracted.reason != "Disabled":
+            yield model
 
 
 def _base_template(item: Object[Any], operator_namespace: str) -> References:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["advice", "commands", "explain_command"]
 
 _ADVICE: Mapping[str, str] = {
-    "DiscoveryFailed": "Discovery is repeated by itself after a change of the template or its model, and if the"
-    " cause is a Secret, a registry or a hub. Otherwise request it with the command below.",
-    "GPUNotAvailable": "Add a node with this GPU, or use a template for a GPU that the cluster has. The template"
-    " becomes available by itself when a node offers the GPU.",
+    "DiscoveryFailed": "Discovery is repeated after a change of the template or its model. To repeat it without a"
+    " change, use the command below.",
+    "GPUNotAvailable": "Add such a node, or use a template for GPUs that the cluster has. The template"
+    " becomes available by itself when the node joins.",
 }
 """By reason, for messages of the operator that name the cause only."""
 
@@ -49,8 +49,9 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 
 def advice(cause: Cause) -> str:
-    """One or two sentences; "" where the message has the remedy."""
-    return "" if cause.reported.blocked else _ADVICE.get(cause.reported.reason, "")
+    """One or two sentences; "" where the message has the remedy, or the time of the next attempt is known."""
+    shown = cause.reported
+    return "" if shown.blocked or shown.retry_at else _ADVICE.get(shown.reason, "")
 
 
 def commands(
