@@ -140,12 +140,14 @@ def refer_to_first(findings: Mapping[str, Finding], *types: str) -> dict[str, Fi
 def abridge(text: str, limit: int = MAX_MESSAGE) -> str:
     """``text`` with at most ``limit`` characters, without its middle.
 
-    A message has the cause at its beginning, and the remedy or the last line of a log at its end.
+    A message has the cause at its beginning, and the remedy or the last line of a log at its end. A gap of an earlier
+    cut that is next to the new one becomes part of it.
     """
     if len(text) <= limit:
         return text
     head = limit * 3 // 5
-    return f"{beginning(text, head)} ... {ending(text, limit - head - 5)}"
+    first, last = beginning(text, head), ending(text, limit - head - 5)
+    return f"{first.removesuffix(' ...')} ... {last.removeprefix('... ')}"
 
 
 def clip(text: str, limit: int) -> str:

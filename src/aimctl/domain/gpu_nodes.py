@@ -166,7 +166,7 @@ class Gpus:
             return f"partition {partition} of GPU {name}, which no node offers; nodes offer {others}"
         most = _most([offer.number for offer in self._usable(model)])
         if count and most is not None and most < count:
-            return f"{count} GPUs {name}, and no node has more than {most}{self._withdrawn(name)}"
+            return f"{count} {name} GPUs, and no node has more than {most}{self._withdrawn(name)}"
         return ""
 
     def resource(self, model: str) -> str:

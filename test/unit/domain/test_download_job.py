@@ -394,9 +394,10 @@ def explained(
     cause: Cause = Cause.CONTAINER,
     detail: str = "Error",
     env: tuple[dict[str, Any], ...] = (TOKEN,),
+    message: str = "it ended with exit code 1",
 ) -> tuple[str, str]:
     found = explain(
-        Failed("it ended with exit code 1", cause, detail),
+        Failed(message, cause, detail),
         log.encode(),
         source="hf://org/model",
         claim="llama",
@@ -459,6 +460,14 @@ def test_the_last_output_of_a_download_determines_the_reason(log: str, reason: s
     assert found == reason
     for word in words:
         assert word in message
+
+
+def test_the_last_line_of_a_long_log_is_complete_behind_the_remedy() -> None:
+    last = "ConnectionError: Max retries exceeded: Temporary failure in name resolution"
+    text = f"the download container ended with exit code 1. Last lines of its log: INFO:root:Initializing; {last}"
+    _, message = explained(last, message=text)
+    assert "tried again" in message
+    assert message.endswith(last)
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,10 @@ def amd(count: int | None = None, device: str = "74a1", **differs: Any) -> tuple
     ("nodes", "count", "shortfall"),
     [
         ([amd(8)], 8, ""),
-        ([amd(8)], 16, "16 GPUs MI300X, and no node has more than 8"),
-        ([amd(4), amd(8), amd(2)], 9, "9 GPUs MI300X, and no node has more than 8"),
-        ([amd(4), amd(4)], 8, "8 GPUs MI300X, and no node has more than 4"),
-        ([amd(8), amd(16, device="74a5")], 16, "16 GPUs MI300X, and no node has more than 8"),
+        ([amd(8)], 16, "16 MI300X GPUs, and no node has more than 8"),
+        ([amd(4), amd(8), amd(2)], 9, "9 MI300X GPUs, and no node has more than 8"),
+        ([amd(4), amd(4)], 8, "8 MI300X GPUs, and no node has more than 4"),
+        ([amd(8), amd(16, device="74a5")], 16, "16 MI300X GPUs, and no node has more than 8"),
         ([amd(None)], 16, ""),
         ([amd(None), amd(8)], 16, ""),
         ([amd(0)], 1, "GPU MI300X, which no node offers"),
@@ -77,7 +77,7 @@ def test_the_counts_in_labels_distinguish_the_models_of_one_node() -> None:
     labels = {DEVICE: "74a1", f"{DEVICE}.74a1": "2", f"{DEVICE}.74a5": "6"}
     gpus = offered((labels, node({"amd.com/gpu": "8"})))
     assert not gpus.shortfall("MI300X", 2)
-    assert gpus.shortfall("MI300X", 3) == "3 GPUs MI300X, and no node has more than 2"
+    assert gpus.shortfall("MI300X", 3) == "3 MI300X GPUs, and no node has more than 2"
     assert not gpus.shortfall("MI325X", 6)
 
 
@@ -110,7 +110,7 @@ def test_a_node_that_is_cordoned_or_not_ready_offers_nothing_and_is_named_as_the
     largest = offered(amd(4), amd(8, **differs))
     assert (
         largest.shortfall("MI300X", 8)
-        == f"8 GPUs MI300X, and no node has more than 4 (a node that has it is {why})"
+        == f"8 MI300X GPUs, and no node has more than 4 (a node that has it is {why})"
     )
     assert not largest.shortfall("MI300X", 4)
 
@@ -188,7 +188,7 @@ def test_a_partition_that_no_node_offers_is_named_with_those_that_nodes_offer() 
     assert needs == "partition 3g.20gb of GPU A100, which no node offers; nodes offer 1g.5gb"
     whole = offered(amd(8)).shortfall("MI300X-CPX-NPS4", 1)
     assert whole == "partition cpx_nps4 of GPU MI300X, which no node offers; nodes offer whole GPUs"
-    assert gpus.shortfall("A100-MIG-1g.5gb", 8) == "8 GPUs A100, and no node has more than 7"
+    assert gpus.shortfall("A100-MIG-1g.5gb", 8) == "8 A100 GPUs, and no node has more than 7"
 
 
 # ---- node affinity

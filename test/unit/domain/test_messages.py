@@ -73,6 +73,7 @@ def test_no_word_is_cut_where_a_text_is_abridged(text: str, limit: int) -> None:
     every = text.split()
     for short in (abridge(text, limit), abridge(abridge(text, limit), limit - 20)):
         assert set(short.split()) <= {*every, "..."}
+        assert "... ..." not in short
     assert clip(text, limit).removesuffix("...").split() == every[: len(clip(text, limit).split())]
     assert last_lines(text.encode(), limit=limit).removeprefix("...").split()[-1] == every[-1]
     assert set(last_lines(text.encode(), limit=limit).removeprefix("...").split()) <= set(every)

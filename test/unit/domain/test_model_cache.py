@@ -277,7 +277,9 @@ def test_a_missing_pull_secret_is_named_if_the_image_cannot_be_pulled() -> None:
     plan = decide_model_cache(seen)
     assert outcome(plan) == ("Failed", "ImagePullFailed")
     message = condition_of(plan)["message"]
-    assert message.startswith("Secret 'pull' does not exist in namespace 'team': create it. ")
+    assert message.startswith(
+        "Secret 'pull' does not exist in namespace 'team': create it. The registry refused access "
+    )
 
 
 def test_no_objects_are_read_for_a_failure_that_they_cannot_cause() -> None:

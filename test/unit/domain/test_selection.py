@@ -314,9 +314,9 @@ def test_the_message_names_value_step_and_remedy() -> None:
             spec=FAST,
         )
     )
-    assert "one (GPU: it needs GPU MI355X, which no node offers)" in choice.message
-    assert "two (Ready: it is Failed (DiscoveryFailed): image not found)" in choice.message
-    assert "three (Overrides: metric is latency and not throughput)" in choice.message
+    assert "one (it needs GPU MI355X, which no node offers)" in choice.message
+    assert "two (it is Failed (DiscoveryFailed): image not found)" in choice.message
+    assert "three (metric is latency and not throughput)" in choice.message
     assert "spec.templateRef" in choice.message
 
 
@@ -326,12 +326,12 @@ def test_a_cause_that_several_templates_have_in_common_is_stated_once_with_its_r
         template(name, "Failed", reason="DiscoveryFailed", message=cause) for name in ("a", "b", "c", "d")
     ]
     message = choose(service(templates=failed)).message
-    assert f"a, b, c and 1 more (Ready: it is Failed (DiscoveryFailed): {cause})" in message
+    assert f"a, b, c and 1 more (it is Failed (DiscoveryFailed): {cause})" in message
     assert message.endswith("; remove the cause, and the service continues")
     assert len(message) <= MAX_MESSAGE
     both = choose(service(templates=[*failed, template("e", gpu=(1, "H100"))])).message
     assert both.count("Secret 'hf'") == 1
-    assert "e (GPU: it needs GPU H100, which no node offers)" in both
+    assert "e (it needs GPU H100, which no node offers)" in both
 
 
 def test_a_model_that_is_not_ready_is_the_cause_of_missing_templates() -> None:
@@ -349,7 +349,7 @@ def test_a_model_that_is_not_ready_is_the_cause_of_missing_templates() -> None:
 def test_the_only_template_is_not_counted() -> None:
     message = choose(service(templates=[template("a", gpu=(1, "H100"))])).message
     assert message.startswith("the only template of AIMClusterModel ")
-    assert "a (GPU: it needs GPU H100, which no node offers)" in message
+    assert "a (it needs GPU H100, which no node offers)" in message
 
 
 def test_of_many_candidates_those_that_reached_the_latest_steps_are_shown() -> None:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain.caching.download_log import CONTAINER, own_output, parse_reason
-from aimctl.domain.conditions import MAX_MESSAGE, abridge, list_few
+from aimctl.domain.conditions import MAX_MESSAGE, abridge, ending, list_few
 from aimctl.domain.jobs.hub_errors import (
     ACCESS_DENIED,
     RATE_LIMITED,
@@ -22,6 +22,7 @@ from aimctl.domain.jobs.hub_errors import (
     VOLUME_FULL,
     hub_problem,
 )
+from aimctl.domain.jobs.inputs import together
 from aimctl.domain.jobs.outcome import Cause, JobKind
 from aimctl.domain.jobs.retries import denied_pause, short_pause
 from aimctl.kubetypes.helpers.backoff import exponential_delay
@@ -157,8 +158,12 @@ def explain(
     if missing and failed.cause is Cause.SETUP:
         return Explanation(reason, missing, denied)
     if missing and reason == IMAGE_PULL_FAILED:
-        remedy = f"{missing}. "
-    detail = abridge(failed.message, max(_MIN_DETAIL, _MAX_MESSAGE - len(remedy)))
+        detail = abridge(failed.message, max(_MIN_DETAIL, _MAX_MESSAGE - len(missing)))
+        return Explanation(reason, abridge(together(missing, detail), _MAX_MESSAGE), denied)
+    detail, room = failed.message, max(_MIN_DETAIL, _MAX_MESSAGE - len(remedy))
+    if remedy and len(detail) > room:
+        detail = f"... {ending(detail, room - 4)}"  # the last line of the log says most
+    detail = abridge(detail, room)
     return Explanation(reason, abridge(f"{remedy}{detail}", _MAX_MESSAGE), denied)
 
 

@@ -56,15 +56,14 @@ class Choice:
 
 
 def list_reasons(matches: Sequence[Match]) -> str:
-    """Templates with the step that excluded them, and why. What several have in common is stated once."""
-    causes: dict[tuple[str, str], list[str]] = {}
+    """Templates with why they are excluded. What several have in common is stated once."""
+    causes: dict[str, list[str]] = {}
     for match in matches:
-        causes.setdefault((match.dropped_by, match.message), []).append(match.template.meta.name)
+        causes.setdefault(match.message, []).append(match.template.meta.name)
     shown = list(causes.items())[:_NAMED]
     limit = _REASONS // max(1, len(shown))
     reasons = "; ".join(
-        f"{conditions.list_few(names)} ({step}: {conditions.abridge(message, limit)})"
-        for (step, message), names in shown
+        f"{conditions.list_few(names)} ({conditions.abridge(message, limit)})" for message, names in shown
     )
     return reasons + _more(len(matches) - sum(len(names) for _, names in shown))
 

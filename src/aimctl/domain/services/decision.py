@@ -235,7 +235,7 @@ def _roll_up(
     reason, message = resolution.reason, resolution.message
     if resolution.template is None and resolution.state is not ServiceState.STARTING:
         if served and runtime.exists:
-            message = f"{message}; the runtime keeps its last configuration"
+            message = f"{message}. The runtime keeps its last configuration"
             return RollUp(ServiceState.DEGRADED, reason, message), False
         state = resolution.state or ServiceState.PENDING
         return RollUp(state, reason, message), reason == MODEL_REQUESTED

@@ -362,8 +362,8 @@ def _no_match(service: ServiceObservation, matches: tuple[Match, ...]) -> Choice
         message = f"there is no template of {model}, because it is not Ready: {service.model_problem}"
     elif not matches:
         message = (
-            f"there is no template of {model} in namespace {service.namespace!r} or in the cluster, and its image"
-            " recommends none (see the conditions of the model); create one"
+            f"there is no template of {model} in namespace {service.namespace!r} or in the cluster, and none is created"
+            " from its image (see the conditions of the model); create one"
         )
     else:
         number = f"none of the {len(matches)} templates" if len(matches) > 1 else "the only template"
