@@ -13,7 +13,8 @@ A model without a partition, such as ``A100``, means whole GPUs; partitions of i
 With a partition (``A100-MIG-1g.5gb``, ``MI300X-CPX-NPS4``) only that one is used.
 
 Sources of the names: NVIDIA's device plugin calls partitions ``nvidia.com/mig-<profile>`` (strategy "mixed") or
-``nvidia.com/gpu`` (strategy "single"); AMD's calls them ``amd.com/<compute>_<memory>`` or ``amd.com/gpu``.
+``nvidia.com/gpu`` (strategy "single"); AMD's calls them ``amd.com/<compute>_<memory>`` or ``amd.com/gpu``. If several
+pods share a GPU in turn, NVIDIA's appends ``.shared`` to the name on request (``renameByDefault``).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _AMD_PARTITION = re.compile(r"amd\.com/([a-z]{3}_nps[0-9])")
 _WHOLE = re.compile(r"spx_nps[0-9]")
 _DEVICE_ID_KEY = re.compile(r"(?:beta\.)?amd\.com/gpu\.device-id")
 _NVIDIA_RESOURCE = "nvidia.com/gpu"
+_SLICED = ".shared"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _MAX_MODELS_NAMED = 8
 
@@ -104,10 +106,9 @@ def _resources(key: str, value: str, amounts: Mapping[str, str]) -> Iterator[tup
     shared = key == "nvidia.com/gpu.product" or (
         _NVIDIA_RESOURCE in amounts and not key.startswith("nvidia.com/mig-")
     )
-    if partition and (own in amounts or not shared):
-        yield partition, own
-    else:
-        yield partition, _NVIDIA_RESOURCE
+    resource = own if partition and (own in amounts or not shared) else _NVIDIA_RESOURCE
+    sliced = f"{resource}{_SLICED}"
+    yield partition, sliced if sliced in amounts and not _number(amounts.get(resource)) else resource
 
 
 @final
