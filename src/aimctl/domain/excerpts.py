@@ -12,9 +12,18 @@ from typing import Any
 
 from aimctl.domain.conditions import clip, ending
 
-__all__ = ["excerpt", "last_lines", "masked", "printable"]
+__all__ = ["excerpt", "last_lines", "masked", "printable", "without_control_sequences"]
 
 MAX_EXCERPT = 160
+
+# ECMA-35 and ECMA-48: sequences with parameters (colours), control strings up to their terminator (titles, links),
+# designations of character sets (`tput sgr0` writes one), and sequences of two characters.
+_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]"
+    r"|\x1b[\]PX^_][^\x07\x1b\x9c\n]{0,2048}(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]{1,8}[0-~]"
+    r"|\x1b[0-Z\\^-~]"
+)
 
 # The last word of the name of a credential. "tokenizer", counts of tokens and the special tokens of a model are not.
 _WORD = (
@@ -85,10 +94,19 @@ def last_lines(output: bytes, lines: int = 5, limit: int = 600) -> str:
 
 
 def masked(text: str) -> str:
-    """``text`` with everything that looks like a credential replaced by ``***``."""
+    """``text`` without control sequences, with everything that looks like a credential replaced by ``***``."""
+    text = without_control_sequences(text)
     for pattern, mask in _MASKS:
         text = pattern.sub(mask, text)
     return text
+
+
+def without_control_sequences(text: str) -> str:
+    """``text`` without control sequences of terminals. A colour before a word would hide where the word begins.
+
+    A sequence that is cut at the end of the text remains.
+    """
+    return _SEQUENCE.sub("", text)
 
 
 def printable(text: str) -> str:

@@ -418,6 +418,7 @@ def explained(
             [],
         ),
         ("401 Client Error: Unauthorized for url", "AccessDenied", ["HF_TOKEN", "'hf-creds'", "'token'"]),
+        ("\x1b[1;36m401\x1b[0m Client Error: \x1b[31mUnauthorized\x1b[0m", "AccessDenied", []),
         (
             "RepositoryNotFoundError: 401 Client Error.\n\nRepository Not Found.\nMake sure you are authenticated.",
             "AccessDenied",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.domain.excerpts import last_lines, masked
+from aimctl.domain.excerpts import last_lines, masked, without_control_sequences
 
 
 @given(st.binary(max_size=2000))
@@ -42,6 +42,10 @@ def test_last_lines_skips_empty_lines() -> None:
         ('password="two words" is wrong', 'password="***" is wrong'),
         ("private_key=abc passphrase=def", "private_key=*** passphrase=***"),
         ("{'auth': 'bWU6aHVudGVy'}", "{'auth': '***'}"),
+        ("Invalid token \x1b[33mhf_abcdefghijklmnop\x1b[0m", "Invalid token hf_***"),
+        ("Invalid token \x1b(Bhf_abcdefghijklmnop", "Invalid token hf_***"),
+        ("\x1b[1mHF_TOKEN\x1b[0m=\x1b[33mabcdefg\x1b(B\x1b[m is not valid", "HF_TOKEN=*** is not valid"),
+        ("\x1b]8;;https://me:hunter2@git.example.com\x07link\x1b]8;;\x07 failed", "link failed"),
     ],
 )  # fmt: skip
 def test_credentials_are_masked(said: str, told: str) -> None:
@@ -78,3 +82,20 @@ def test_a_credential_across_the_cut_is_masked() -> None:
 def test_masking_is_idempotent(text: str) -> None:
     once = masked(text)
     assert masked(once) == once
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        "\x1b[1;32m", "\x1b[38;2;255;0;0m", "\x1b[2K", "\x1b[?25h", "\x1b[1 q", "\x9b31m",
+        "\x1b]0;title\x07", "\x1b]8;;https://example.com/" + "x" * 900 + "\x1b\\", "\x1bP1$r0m\x1b\\", "\x1b_x\x9c",
+        "\x1b(B", "\x1b)0", "\x1b%G", "\x1b#8", "\x1b=", "\x1b>", "\x1b7", "\x1b8", "\x1bM", "\x1bc",
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_control_sequences_are_removed(sequence: str) -> None:
+    assert without_control_sequences(f"{sequence}one{sequence} two{sequence}") == "one two"
+
+
+def test_a_control_string_without_an_end_hides_no_other_line() -> None:
+    assert without_control_sequences("\x1b]0;title\none\x07") == "\x1b]0;title\none\x07"

@@ -110,6 +110,13 @@ def test_the_failure_of_the_container_is_reported_without_credentials() -> None:
     assert "hf_abcdefgh12345678" not in message
 
 
+def test_the_message_of_a_condition_is_reported_without_credentials() -> None:
+    """The message of a failed revision of Knative contains the end of the log."""
+    failed = "Container failed with: \x1b[31mhf_abcdefgh12345678\x1b[0m is not valid"
+    found = with_conditions(Ready="False", PredictorReady={"status": "False", "message": failed})
+    assert "Container failed with: hf_*** is not valid" in reported(found).message
+
+
 def test_a_failure_that_is_over_is_not_reported() -> None:
     model = {"transitionStatus": "InProgress", "lastFailureInfo": {"reason": "ModelLoadFailed"}}
     found = runtime({"conditions": conditions(Ready="False"), "modelStatus": model})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain.caching.download_log import CONTAINER, own_output, parse_reason
 from aimctl.domain.conditions import MAX_MESSAGE, abridge, ending, list_few
+from aimctl.domain.excerpts import without_control_sequences
 from aimctl.domain.jobs.hub_errors import (
     ACCESS_DENIED,
     RATE_LIMITED,
@@ -196,8 +197,8 @@ def _remedy(reason: str, source: str, claim: str, requested: str, env: Iterable[
 
 
 def _end_of(log: bytes) -> str:
-    lines = own_output(log[-_TAIL_BYTES:]).decode(errors="replace").splitlines()
-    return "\n".join(lines[-_TAIL_LINES:])
+    end = own_output(log[-_TAIL_BYTES:]).decode(errors="replace")
+    return "\n".join(without_control_sequences(end).splitlines()[-_TAIL_LINES:])
 
 
 def _credentials(source: str, env: Iterable[Mapping[str, Any]]) -> str:

@@ -23,6 +23,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from aimctl.domain.excerpts import without_control_sequences
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,11 +32,6 @@ __all__ = ["forms"]
 
 _MAX_WRAPPED_LINES = 20_000
 """Lines that are decoded as JSON objects. A log of 4 MiB that is split into lines of 16 KiB has a few hundred."""
-
-_CONTROL = re.compile(
-    r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[@-Z\\^_])|[\x00\ufeff]"
-)
-"""Control sequences with parameters, such as colours; operating system commands, such as a title; and short ones."""
 
 _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
 _POD, _NAME = r"\[pod/[^ \]\n]{1,400}\] ", r"[\w.-]{1,128} {0,64}\| "
@@ -51,7 +48,7 @@ _KEYS = ("log", "message", "msg")
 
 def forms(output: str) -> Iterator[str]:
     """The forms of a log, without those that are equal to the one before."""
-    before = cleaned = _CONTROL.sub("", output).replace("\r", "\n")
+    before = cleaned = _cleaned(output)
     yield cleaned
     for form in _plain(cleaned):
         if form != before:
@@ -59,9 +56,14 @@ def forms(output: str) -> Iterator[str]:
             yield form
     messages = _messages(cleaned)
     if messages:
-        messages = _CONTROL.sub("", messages).replace("\r", "\n")
+        messages = _cleaned(messages)
         yield messages
         yield from _plain(messages)
+
+
+def _cleaned(text: str) -> str:
+    text = without_control_sequences(text).replace("\0", "").replace("\N{BYTE ORDER MARK}", "")
+    return text.replace("\r", "\n")
 
 
 def _plain(text: str) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 Contract:
     * Everything here accepts any status. What is missing or has another type is ignored.
-    * Texts that come from containers (``modelStatus.lastFailureInfo``) are shortened, and credentials in them are
-      masked.
+    * Credentials in texts that come from containers are masked: in messages of conditions, and in
+      ``modelStatus.lastFailureInfo``, which is also shortened.
 
 Facts about KServe (v0.13 to v0.17, RawDeployment, which v0.16 renamed to Standard):
     * ``Ready`` summarises ``PredictorReady`` and ``IngressReady``. Conditions with a ``severity`` do not count. One of
@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aimctl.domain.conditions import Finding
-from aimctl.domain.excerpts import last_lines
+from aimctl.domain.excerpts import last_lines, masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,7 +133,8 @@ def _cause(by_type: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _text(condition: Mapping[str, Any]) -> str:
-    return ": ".join(str(condition[name]) for name in ("reason", "message") if condition.get(name))
+    # With Knative, the message of a failed revision contains the end of the container's log.
+    return masked(": ".join(str(condition[name]) for name in ("reason", "message") if condition.get(name)))
 
 
 def _load_failure(found: Object[Any]) -> str:
