@@ -337,7 +337,7 @@ async def test_a_missing_image_is_reported_within_seconds_and_a_corrected_one_us
     [
         ({"fail": "not-found"}, "SourceNotFound", ["hf://meta-llama", "was not found"]),
         ({"fail": "crash", "exit_code": 7}, "DownloadFailed", ["exit code 7", "Traceback"]),
-        ({"fail": "out-of-memory"}, "OutOfMemory", ["137", "memory"]),
+        ({"fail": "out-of-memory"}, "OutOfMemory", ["137", "memory limit is 8Gi"]),
         ({"fail": "incomplete"}, "VerificationFailed", ["fewer bytes", "hf://meta-llama"]),
     ],
 )

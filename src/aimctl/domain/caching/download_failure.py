@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.domain.caching.download_job import MEMORY_LIMIT
 from aimctl.domain.caching.download_log import CONTAINER, own_output, parse_reason
 from aimctl.domain.conditions import MAX_MESSAGE, abridge, ending, list_few
 from aimctl.domain.excerpts import without_control_sequences
@@ -87,6 +88,7 @@ DOWNLOAD_JOB = JobKind(
     secrets_of="template, service or cache",
     env_remedy="create it, or correct env in the model cache, the template or the runtime config",
     hang="the download hangs",
+    memory=f"its memory limit is {MEMORY_LIMIT}, and the next attempt continues with the files on the volume",
 )
 
 FIRST_PAUSE = timedelta(seconds=30)

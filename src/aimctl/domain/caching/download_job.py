@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIVE_DEADLINE_SECONDS",
+    "MEMORY_LIMIT",
     "MOUNT_PATH",
     "TTL_SECONDS_AFTER_FINISHED",
     "UNKNOWN_SIZE_BYTES",
@@ -79,9 +80,11 @@ _USER = 1000
 
 _MEBIBYTE = 1024**2
 
+MEMORY_LIMIT = "8Gi"
+
 _RESOURCES: Mapping[str, Mapping[str, str]] = {
     "requests": {"cpu": "500m", "memory": "512Mi"},
-    "limits": {"cpu": "4", "memory": "8Gi"},
+    "limits": {"cpu": "4", "memory": MEMORY_LIMIT},
 }
 
 _DEFAULT_ENV: tuple[dict[str, Any], ...] = (

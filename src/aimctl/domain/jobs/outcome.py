@@ -107,6 +107,7 @@ class JobKind:
         secrets_of: the objects in whose imagePullSecrets a pull secret may be named.
         env_remedy: against a Secret or ConfigMap that does not exist.
         hang: why the Job may have exceeded its deadline.
+        memory: the limit of its memory, and what helps if it was reached. Users cannot change the limit.
     """
 
     word: str
@@ -115,6 +116,7 @@ class JobKind:
     secrets_of: str
     env_remedy: str
     hang: str
+    memory: str
 
 
 @final
@@ -277,7 +279,7 @@ def _failed(
 
 def _container_failed(kind: JobKind, end: StateTerminated, log: PodLog) -> Failed:
     tail = last_lines(log.data or b"") or last_lines(end.message.encode())
-    hint = "; give the container more memory" if end.reason == "OOMKilled" else ""
+    hint = f": {kind.memory}" if end.reason == "OOMKilled" else ""
     return Failed(
         f"the {kind.word} container ended with exit code {_exit(end)}{hint}."
         + (f" Last lines of its log: {tail}" if tail else " Its log is empty."),

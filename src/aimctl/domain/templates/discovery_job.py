@@ -44,6 +44,7 @@ __all__ = [
     "BACKOFF_LIMIT",
     "COMPONENT",
     "CONTAINER",
+    "MEMORY_LIMIT",
     "NO_SIDECARS",
     "REDISCOVER_ANNOTATION",
     "TTL_SECONDS_AFTER_FINISHED",
@@ -92,9 +93,11 @@ NO_SIDECARS: Mapping[str, str] = MappingProxyType(
 _QUIET = tuple({"name": name, "value": "CRITICAL"} for name in ("AIM_LOG_LEVEL", "AIM_LOG_LEVEL_ROOT"))
 """Less severe messages would be mixed into the output."""
 
+MEMORY_LIMIT = "4Gi"
+
 _RESOURCES: Mapping[str, Mapping[str, str]] = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
-    "limits": {"cpu": "2", "memory": "4Gi"},
+    "limits": {"cpu": "2", "memory": MEMORY_LIMIT},
 }
 """A dry run reads metadata and loads no weights, so it needs no GPU and less memory than inference."""
 

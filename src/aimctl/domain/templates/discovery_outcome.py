@@ -30,7 +30,7 @@ from aimctl.domain.jobs.outcome import (
 )
 from aimctl.domain.jobs.rejected_pods import pod_rejection, rejected_pods
 from aimctl.domain.jobs.retries import denied_pause, short_pause
-from aimctl.domain.templates.discovery_job import CONTAINER
+from aimctl.domain.templates.discovery_job import CONTAINER, MEMORY_LIMIT
 from aimctl.domain.templates.discovery_output import DiscoveryError, DiscoveryResult, parse
 from aimctl.kubetypes.helpers.backoff import exponential_delay
 
@@ -65,6 +65,7 @@ DISCOVERY_JOB = JobKind(
     secrets_of="template or model",
     env_remedy="create it, or correct env in the template, its model or runtime config",
     hang="the container hangs in its dry run",
+    memory=f"its memory limit is {MEMORY_LIMIT}; correct the image, whose dry run must not load the model",
 )
 
 
