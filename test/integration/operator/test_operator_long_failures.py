@@ -118,3 +118,20 @@ async def test_a_discovery_on_a_silent_node_releases_its_slot_soon_after_the_nod
         await w.cluster.node.resume("n0")
         await w.until_state("x", "team", "Ready", 60.0)
         assert w.ledger.most_unfinished == 1
+
+
+@virtual_time
+async def test_a_template_whose_source_is_denied_names_the_remedy_and_is_not_written_with_each_attempt():
+    async with world(catalogue=CATALOGUE) as w:
+        sources = [{"name": "m", "sourceURI": GATED, "size": "1Gi"}]
+        await w.model("m")
+        await w.template("x", "team", modelSources=sources, caching={"enabled": True})
+        w.start()
+        await w.until_state("x", "team", "Degraded", 120)
+        await asyncio.sleep(60)
+        before = w.ledger.templates["team", "x"]
+        message = w.condition("x", "team", "CacheWarm")["message"]
+        assert "AccessDenied" in message
+        assert "has no HF_TOKEN: set it in env of the model cache, the template" in message
+        await asyncio.sleep(300)
+        assert w.ledger.templates["team", "x"] == before

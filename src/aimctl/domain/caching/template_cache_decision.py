@@ -30,9 +30,11 @@ from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain.caching.template_cache_sources import creations, entries_of, own_patch, patches
 from aimctl.domain.caching.warming import WARM, WARM_REASONS, WARMING
 from aimctl.domain.conditions import (
+    MAX_MESSAGE,
     Finding,
     RollUp,
     abridge,
+    clip,
     conditions_of,
     parse_rfc3339,
     refer_to_first,
@@ -68,6 +70,9 @@ PROGRESS_SECONDS = 10.0
 
 UNWANTED_SECONDS = 30.0
 """Age before which an unwanted cache is kept: its service may not have reported yet that it uses the template."""
+
+_MAX_CAUSE = MAX_MESSAGE - 40
+"""Characters of the failure of a model cache. It begins with the remedy, and more text precedes it in other objects."""
 
 _TEMPLATE_NOT_FOUND, _NOT_DISCOVERED = "TemplateNotFound", "TemplateNotDiscovered"
 
@@ -158,9 +163,14 @@ def _not_found(seen: TemplateCacheObservation) -> str:
 def _cause(entry: Entry) -> str:
     if entry.problem or entry.found is None:
         return entry.problem
-    ready = find_condition(entry.found.view.status.conditions, "Ready")
-    cause = f": {ready.reason}: {ready.message}" if ready is not None else ""
-    return f"AIMModelCache {entry.model_cache!r} ({entry.source}) failed{cause}"
+    status = entry.found.view.status
+    ready, last, source = find_condition(status.conditions, "Ready"), status.last_failure, entry.source
+    if ready is None:
+        return f"AIMModelCache {entry.model_cache!r} ({source}) failed"
+    # Without the time of the next attempt, which changes with each.
+    message = last.message if last is not None and last.reason == ready.reason else ready.message
+    of = "" if source in message else f" ({source})"
+    return clip(f"AIMModelCache {entry.model_cache!r}{of} failed: {ready.reason}: {message}", _MAX_CAUSE)
 
 
 def _obstacle(entry: Entry) -> str:
