@@ -249,6 +249,7 @@ def test_only_a_rejection_for_the_current_spec_is_read_from_the_condition_of_der
     assert (found.state, found.finding("Resolved")) == ("Starting", ("False", reason))
     assert [item for item in found.status["conditions"] if item["type"] == "Derived"] == derived
     assert found.message("Resolved") == "see the condition Derived"
+    assert found.message("RuntimeReady") == "see the condition Derived"
     assert ("quota" in found.message("Ready")) == (reason == "DerivationRefused")
 
 

@@ -125,11 +125,7 @@ def decide_service(seen: DeploymentObservation) -> Plan:
     runtime = runtime_of(seen, resolution.template, obstacle)
     roll_up, progressing = _roll_up(service, resolution, runtime, obstacle)
     findings = {
-        RESOLVED: Finding(
-            resolution.template is not None,
-            resolution.reason,
-            SEE_DERIVED if resolution.reason in OF_DERIVATION else resolution.message,
-        ),
+        RESOLVED: Finding(resolution.template is not None, resolution.reason, resolution.message),
         **({CACHE_READY: cache} if cache is not None else {}),
         RUNTIME_READY: runtime.finding,
         **roll_up.findings(
@@ -138,15 +134,15 @@ def decide_service(seen: DeploymentObservation) -> Plan:
             failed=ServiceState.FAILED in (roll_up.state, resolution.state),
         ),
     }
+    shown = conditions.refer_to_first(findings, RESOLVED, CACHE_READY, RUNTIME_READY)
+    if resolution.reason in OF_DERIVATION:
+        for type_ in (RESOLVED, RUNTIME_READY):
+            if findings[type_].message == resolution.message:
+                shown[type_] = findings[type_]._replace(message=SEE_DERIVED)
     meta, before = service.obj.meta, service.status.conditions
     part = StatusSlice(
         {**_fields(service, resolution, roll_up, serves=runtime.exists), **_runtime_fields(seen, runtime)},
-        conditions.conditions_of(
-            conditions.refer_to_first(findings, RESOLVED, CACHE_READY, RUNTIME_READY),
-            before,
-            generation=meta.generation,
-            now=service.now,
-        ),
+        conditions.conditions_of(shown, before, generation=meta.generation, now=service.now),
         _OWNED_FIELDS,
         _OWNED_CONDITIONS,
     )
