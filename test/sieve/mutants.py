@@ -140,9 +140,9 @@ MUTANTS: tuple[Mutant, ...] = (
         "the limit while a response is outstanding",
         "discovery",
         _SLOTS,
-        "        slot = self._assigned.get(key)\n        if slot is None or slot.check_at < math.inf:\n            return False\n"
+        "        slot = self._assigned.get(key)\n        if slot is None or slot.check_at < math.inf:\n            return None\n"
         "        arrived",
-        "        slot = self._assigned.get(key)\n        if slot is None:\n            return False\n        arrived",
+        "        slot = self._assigned.get(key)\n        if slot is None:\n            return None\n        arrived",
         first="lost-response",
     ),
     Mutant(
