@@ -365,8 +365,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "an unused derived template is removed",
         "derivation",
         _DERIVATION,
-        "            *_release(seen, uses),\n",
-        "",
+        "    unused = (*_release(seen, uses), *_delete_outdated(seen))\n",
+        "    unused = (*_delete_outdated(seen),)\n",
     ),
     # ---- writes
     Mutant(
@@ -405,15 +405,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "        except AlreadyExists:\n            self._dropped.add(action.key)\n            return False",
     ),
     # ---- the library
-    Mutant(
-        "begin with any state",
-        "a new process begins with the newest state",
-        "discovery",
-        "runtime/cache/reflector/policy.py",
-        "return NEWEST_VERSION if newest else known\n",
-        'return NEWEST_VERSION if newest else known or "0"\n',
-        first="time-travel",
-    ),
     Mutant(
         "do not read own writes",
         "a later read is not older than a write",

@@ -219,14 +219,14 @@ def test_a_template_that_is_not_used_any_more_is_released_after_the_new_one_is_o
 def test_the_last_owner_deletes_a_template_that_is_not_used_any_more() -> None:
     alone = made(MINE, said={"precision": "fp8"})
     plan = decide(BASE, alone, made(MINE))
-    assert outline(plan) == [f"Delete {alone.meta.name}", "WriteStatus"]
+    assert outline(plan) == ["Confirm chat", f"Delete {alone.meta.name}", "WriteStatus"]
     (delete,) = plan.of_type(Delete)
     assert (delete.target.uid, delete.target.resource_version) == (alone.meta.uid, "8")
 
 
 def test_without_overrides_every_template_is_released_and_the_condition_is_removed() -> None:
     plan = decide(BASE, made(MINE), spec={"templateRef": "base"})
-    assert outline(plan) == [f"Delete {NAME}", "WriteStatus"]
+    assert outline(plan) == ["Confirm chat", f"Delete {NAME}", "WriteStatus"]
     assert status_of(plan)["conditions"] == []
 
 
@@ -312,14 +312,14 @@ def test_a_template_of_an_earlier_base_is_deleted_before_it_is_derived_again() -
     changed = template("base", precision="fp8", uid="new")
     for alone in (made(MINE), made()):
         plan = decide(changed, alone)
-        assert outline(plan) == [f"Delete {NAME}", "WriteStatus"]
+        assert outline(plan) == ["Confirm chat", f"Delete {NAME}", "WriteStatus"]
         assert said(plan) == ("False", "DerivationPending")
 
 
 def test_while_others_own_a_template_of_an_earlier_base_the_service_releases_it_and_names_them() -> None:
     changed = template("base", precision="fp8", uid="new")
     plan = decide(changed, made(MINE, THEIRS))
-    assert outline(plan) == [f"Patch {NAME}", "WriteStatus"]
+    assert outline(plan) == ["Confirm chat", f"Patch {NAME}", "WriteStatus"]
     assert owners_of(plan.of_type(Patch)[0]) == ["other-uid"]
     assert said(plan) == ("False", "DerivedNameTaken")
     assert "AIMService 'other'" in message(plan)

@@ -114,22 +114,23 @@ def decide_derivation(seen: DerivationObservation) -> Plan:
         named = service.named
         uses = named if named is not None and is_derived(named) and service.runs_the_model(named) else None
     own: list[Create | Patch] = [*_create(seen), *_own(seen, uses)]
+    unused = (*_release(seen, uses), *_delete_outdated(seen))
     return Plan(
         (
-            *([_confirm_service(service)] if _adds_owner(own) else ()),
+            *([_confirm_service(service)] if _adds_owner(own) or unused else ()),
             *own,
-            *_release(seen, uses),
-            *_delete_outdated(seen),
+            *unused,
             _status(seen, finding),
         )
     )
 
 
 def _confirm_service(service: ServiceObservation) -> Confirm:
-    """The service still exists.
+    """The service still exists, and is as observed.
 
     The garbage collector removes the references of a service that is gone, and deletes templates without others. With a
-    cache that lags, the reference would be added as often as the garbage collector removes it.
+    cache that lags, the reference would be added as often as the garbage collector removes it. And a template that an
+    old state of the service did not use would be deleted, although the service uses it by now.
     """
     meta = service.obj.meta
     return Confirm(kinds.SERVICES, service.namespace, meta.name, meta.resource_version)
