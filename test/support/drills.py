@@ -225,7 +225,7 @@ async def the_pull_secret_of_a_template_is_missing(w: World) -> Any:
     await pull_secret(w, "creds", "team", "registry.example")
 
 
-@drill("DiscoveryFailed", TEMPLATE, "Discovered", "refused", "pull secrets", before="Failed")
+@drill("DiscoveryFailed", TEMPLATE, "Discovered", "refused", "pull secret 'creds'", before="Failed")
 async def the_pull_secret_of_a_template_is_of_another_registry(w: World) -> Any:
     await w.model("m", image=PRIVATE)
     await pull_secret(w, "creds", "team", "other.example")

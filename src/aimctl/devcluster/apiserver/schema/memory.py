@@ -21,12 +21,12 @@ __all__ = ["Memory"]
 
 T = TypeVar("T")
 
-_MOST_BYTES = 8 << 20
+_MOST_BYTES = 1 << 16
 
 
 @final
 class Memory:
-    """The results for the latest values, which are at most 8 MiB in their encoded form."""
+    """The results for the latest values, which are about 64 KiB in their encoded form."""
 
     def __init__(self) -> None:
         self._results: dict[tuple[Hashable, bytes], Any] = {}
