@@ -201,4 +201,5 @@ lock: ## update the lock files from pyproject.toml
 clean: ## remove everything that the targets created
 	rm -rf $(VENV) .bench .site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-ci: test test-proofs test-downloads lint types public-types contracts check-manifests test-envtest test-kserve ## run every check that a change must pass
+ci: ## run every check that a change must pass
+	@bash .ci/run

@@ -35,6 +35,7 @@ __all__ = [
     "pause_left",
     "refer_to_first",
     "rfc3339",
+    "two_sentences",
 ]
 
 S = TypeVar("S")
@@ -169,6 +170,11 @@ def ending(text: str, limit: int) -> str:
     start = len(text) - limit
     space = text.find(" ", start - 1, start + limit // 3)
     return text[start if space < 0 else space + 1 :].lstrip()
+
+
+def two_sentences(first: str, second: str) -> str:
+    """A message whose second sentence begins with a capital letter."""
+    return f"{first}. {second[:1].upper()}{second[1:]}"
 
 
 def list_few(words: Iterable[str], separator: str = ", ", limit: int = 3) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain.caching.download_job import MEMORY_LIMIT
 from aimctl.domain.caching.download_log import CONTAINER, own_output, parse_reason
-from aimctl.domain.conditions import MAX_MESSAGE, abridge, ending, list_few
+from aimctl.domain.conditions import MAX_MESSAGE, abridge, ending, list_few, two_sentences
 from aimctl.domain.excerpts import without_control_sequences
 from aimctl.domain.jobs.hub_errors import (
     ACCESS_DENIED,
@@ -24,7 +24,6 @@ from aimctl.domain.jobs.hub_errors import (
     VOLUME_FULL,
     hub_problem,
 )
-from aimctl.domain.jobs.inputs import together
 from aimctl.domain.jobs.outcome import Cause, JobKind
 from aimctl.domain.jobs.retries import denied_pause, short_pause
 from aimctl.kubetypes.helpers.backoff import exponential_delay
@@ -162,7 +161,7 @@ def explain(
         return Explanation(reason, missing, denied)
     if missing and reason == IMAGE_PULL_FAILED:
         detail = abridge(failed.message, max(_MIN_DETAIL, _MAX_MESSAGE - len(missing)))
-        return Explanation(reason, abridge(together(missing, detail), _MAX_MESSAGE), denied)
+        return Explanation(reason, abridge(two_sentences(missing, detail), _MAX_MESSAGE), denied)
     detail, room = failed.message, max(_MIN_DETAIL, _MAX_MESSAGE - len(remedy))
     if remedy and len(detail) > room:
         detail = f"... {ending(detail, room - 4)}"  # the last line of the log says most

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aimctl.domain.plan import Known
 
-__all__ = ["POLL_SECONDS", "absent", "do_not_exist", "pod_inputs", "together", "unread"]
+__all__ = ["POLL_SECONDS", "absent", "do_not_exist", "pod_inputs", "unread"]
 
 _Read = TypeVar("_Read", bound=Get | List)
 
@@ -74,8 +74,3 @@ def do_not_exist(objects: Sequence[Get]) -> str:
     names = list_few(f"{item.resource.kind} {item.name!r}" for item in objects)
     verb, it = ("does", "it") if len(objects) == 1 else ("do", "them")
     return f"{names} {verb} not exist in namespace {objects[0].namespace!r}: create {it}"
-
-
-def together(missing: str, failure: str) -> str:
-    """Two sentences: what does not exist, and the failure that it may have caused."""
-    return f"{missing}. {failure[:1].upper()}{failure[1:]}"

@@ -19,7 +19,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, final
 
-from aimctl.domain.conditions import MAX_MESSAGE, abridge, list_few, parse_rfc3339
+from aimctl.domain.conditions import MAX_MESSAGE, abridge, list_few, parse_rfc3339, two_sentences
 from aimctl.domain.excerpts import last_lines
 from aimctl.domain.jobs.disruption import disruption, lost_node
 from aimctl.domain.plan import List, ReadLog
@@ -362,9 +362,8 @@ def _core(message: str) -> str:
 
 def _with_remedy(text: str, detail: str, remedy: str) -> str:
     """A message whose remedy stays whole: the detail is made shorter."""
-    after = f". {remedy[:1].upper()}{remedy[1:]}"
-    room = MAX_MESSAGE - len(text) - len(": ") - len(after)
-    return f"{text}: {abridge(detail, max(_MIN_DETAIL, room))}{after}"
+    room = MAX_MESSAGE - len(two_sentences(f"{text}: ", remedy))
+    return two_sentences(f"{text}: {abridge(detail, max(_MIN_DETAIL, room))}", remedy)
 
 
 def _after_grace(pod: Object[Pod], problem: Failed, grace: timedelta, now: datetime) -> Waiting | Failed:

@@ -31,9 +31,9 @@ from aimctl.api.v1alpha1 import (
     DiscoveryRecord,
     DiscoveryStatus,
 )
-from aimctl.domain.conditions import Finding, abridge, parse_rfc3339, pause_left, rfc3339
+from aimctl.domain.conditions import Finding, abridge, parse_rfc3339, pause_left, rfc3339, two_sentences
 from aimctl.domain.events import PlannedEvent
-from aimctl.domain.jobs.inputs import POLL_SECONDS, absent, do_not_exist, pod_inputs, together, unread
+from aimctl.domain.jobs.inputs import POLL_SECONDS, absent, do_not_exist, pod_inputs, unread
 from aimctl.domain.jobs.outcome import Cause, Failed, Running, Waiting
 from aimctl.domain.jobs.retries import QUICK_ATTEMPTS, SHORT_SECONDS, denied_pause, short_pause, versions
 from aimctl.domain.naming import being_deleted
@@ -310,7 +310,7 @@ def _failed(seen: TemplateObservation, input_: DiscoveryInput, job: ObservedJob,
     gone = absent(lookups, seen.known)
     if gone:
         missing = do_not_exist(gone)
-        message = missing if failed.cause is Cause.SETUP else together(missing, message)
+        message = missing if failed.cause is Cause.SETUP else two_sentences(missing, message)
     message = abridge(message)
     delay = pause_after(failed, failures)
     if gone and delay is None:
