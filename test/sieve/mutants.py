@@ -158,8 +158,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "discovery once per input",
         "discovery",
         _PLAN_RUN,
-        "for each in action.inputs]):",
-        "for each in action.inputs[:0]]):",
+        "for each in create.inputs])",
+        "for each in create.inputs[:0]])",
         first="stale-takeover/aimservicetemplates",
     ),
     # ---- discovery

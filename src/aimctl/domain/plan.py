@@ -112,11 +112,14 @@ class Create:
         resource: its kind.
         manifest: the whole object, with metadata.name and, if the kind is namespaced, metadata.namespace.
         events: recorded when it was created.
+        inputs: what the decision depends on. They are read from the API server, and the decision is repeated, before
+            the creation, because the cache may lag behind a former leader or a user.
     """
 
     resource: Resource[Any]
     manifest: Mapping[str, Any]
     events: tuple[PlannedEvent, ...] = ()
+    inputs: tuple[Get | List, ...] = ()
 
     @property
     def key(self) -> ActionKey:
@@ -322,17 +325,14 @@ class RequestSlot:
     Put it last. When there is a slot, the object is reconciled again.
 
     Attributes:
-        create: the Job.
+        create: the Job. Its inputs are read when there is a slot.
         since: since when it waits, RFC 3339; "" for the creation of the object.
         timeout_seconds: time limit of the creation, for the client and for the API server.
-        inputs: what the decision depends on. They are read when there is a slot, and the decision is repeated before
-            the creation, because the cache may lag behind a former leader or a user.
     """
 
     create: Create
     since: str = ""
     timeout_seconds: float = 4.0
-    inputs: tuple[Get, ...] = ()
 
 
 BackgroundRead: TypeAlias = ReadLog | ReadImage

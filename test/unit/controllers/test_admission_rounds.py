@@ -14,7 +14,7 @@ from aimctl.controllers.indexes.templates import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
 from aimctl.controllers.templates.admission import FIRST_PAUSE_SECONDS, ROUND
 from aimctl.devcluster.faults import Answer, Delay, Match, Refuse, Silence
-from aimctl.domain.plan import Get, Plan
+from aimctl.domain.plan import Get, Plan, RequestSlot
 from aimctl.kubetypes.builtin import CONFIG_MAPS, JOBS
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.controller import Request
@@ -164,7 +164,8 @@ class Dependent(Bench):
         if self.cache.get(CONFIG_MAPS, name, "team") is not None:
             return Plan()
         inputs = (Get(CONFIG_MAPS, "team", name),)
-        return Plan(tuple(replace(action, inputs=inputs) for action in super()._decide(name).actions))
+        slots = super()._decide(name).of_type(RequestSlot)
+        return Plan(tuple(RequestSlot(replace(slot.create, inputs=inputs)) for slot in slots))
 
 
 @virtual_time

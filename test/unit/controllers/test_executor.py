@@ -17,7 +17,7 @@ from aimctl.api.kinds import TEMPLATES
 from aimctl.controllers.execution.executor import MAX_PASSES, Executor, NotSettledError, Observed
 from aimctl.controllers.execution.plan_run import patch_changes
 from aimctl.controllers.execution.status_writer import KeyedLocks
-from aimctl.devcluster.faults import Action, Answer, Delay, Fault, Match, Refuse
+from aimctl.devcluster.faults import Action, Answer, Delay, Fault, Match, Refuse, Silence
 from aimctl.domain.events import PlannedEvent
 from aimctl.domain.images.reading import ImageQuestion
 from aimctl.domain.plan import (
@@ -766,6 +766,43 @@ def test_a_merge_patch_changes_what_it_would_change_on_the_server(
 def _with_version(obj: Object[Any], version: str) -> Object[Any]:
     meta = msgspec.structs.replace(obj.meta, resource_version=version)
     return Object(obj.resource, meta, obj.raw)
+
+
+# ---- inputs of creations
+
+
+@virtual_time
+async def test_a_creation_is_decided_again_with_its_inputs_as_the_server_has_them() -> None:
+    async with bench() as b:
+        b.fails("watch", "configmaps", Silence())
+        b.w.cluster.server.storage.end_streams()
+        await asyncio.sleep(5)
+        await b.w.client.create(CONFIG_MAPS, manifest("input"))
+
+        def decide(seen: Seen) -> Plan:
+            inputs = (Get(CONFIG_MAPS, "team", "input"),)
+            return Plan() if seen.get("input") else Plan((Create(CONFIG_MAPS, manifest("a"), inputs=inputs),))
+
+        await b.run(decide)
+        assert len(b.passes) == 2
+        assert b.cache.get(CONFIG_MAPS, "a", "team") is None
+
+
+@virtual_time
+async def test_inputs_are_read_once_for_a_creation_and_not_before_its_back_off_is_over() -> None:
+    async with bench() as b:
+        reads = b.w.cluster.faults.add(Delay(0.0), Match("get", "configmaps", name="input"))
+        b.fails("create", "configmaps", Answer(422, "Invalid"))
+
+        def decide(seen: Seen) -> Plan:
+            inputs = (Get(CONFIG_MAPS, "team", "input"),)
+            return Plan() if seen.get("a") else Plan((Create(CONFIG_MAPS, manifest("a"), inputs=inputs),))
+
+        reconciler = b.reconciler(decide)
+        await reconciler.reconcile(Request("team", "a"))
+        assert reads.hits == 1
+        await reconciler.reconcile(Request("team", "a"))
+        assert reads.hits == 1, "the creation is not tried again yet"
 
 
 # ---- slots

@@ -15,7 +15,7 @@ from aimctl.api import kinds
 from aimctl.domain.caching.model_cache import UNUSED_GRACE, decide_model_cache
 from aimctl.domain.caching.model_cache_observation import ModelCacheObservation, StorageClasses
 from aimctl.domain.jobs.observed import ObservedJob, PodLog
-from aimctl.domain.plan import Confirm, Delete, Get, Got, Known, List, Plan, ReadLog, WriteStatus
+from aimctl.domain.plan import Confirm, Create, Delete, Get, Got, Known, List, Plan, ReadLog, WriteStatus
 from aimctl.domain.resolution import Missing
 from aimctl.kubetypes import Object, PersistentVolumeClaim
 from aimctl.kubetypes.builtin import JOBS, PODS, PVCS, SECRETS
@@ -52,6 +52,18 @@ def test_the_first_job_is_the_first_attempt() -> None:
     assert created(plan, JOBS) is not None
     assert created(plan, JOBS)["metadata"]["name"] == job_name(1)
     assert outcome(plan) == ("Progressing", "DownloadWaiting")
+
+
+def test_before_the_job_is_created_the_pods_that_may_write_to_the_volume_are_read() -> None:
+    (job_created,) = (
+        action for action in decide_model_cache(observe()).of_type(Create) if action.resource is JOBS
+    )
+    (pods,) = job_created.inputs
+    assert (pods.resource, pods.namespace) == (PODS, "team")
+    labels = job_created.manifest["spec"]["template"]["metadata"]["labels"]
+    assert all(
+        labels[name] == value for name, value in (item.split("=") for item in pods.label_selector.split(","))
+    )
 
 
 def test_the_creation_of_the_job_does_not_change_the_status() -> None:

@@ -208,8 +208,8 @@ class PlanRun:
             raise TypeError("the decision plans RequestSlot: pass a gate to Executor.reconciler()")
         if not self._due(create := action.create):
             return True
-        if self._gate.has_slot(create) and any([await self._has_read(each) for each in action.inputs]):
-            return False  # the next plan is decided with the results
+        if self._gate.has_slot(create) and await self._has_read_inputs(create):
+            return False
         if not self._gate.enter(self._request, obj, action):
             return True
         try:
@@ -253,6 +253,8 @@ class PlanRun:
 
         ``seconds`` is the time limit of a creation.
         """
+        if isinstance(action, Create) and await self._has_read_inputs(action):
+            return False
         key = ObjectKey(action.key.namespace, action.key.name)
         self.last = f"{type(action).__name__} {action.key.kind} {key}"
         try:
@@ -359,6 +361,10 @@ class PlanRun:
             self._rejections.add(self._request, obj, action, rejection)
 
     # ---- reads and Events
+
+    async def _has_read_inputs(self, create: Create) -> bool:
+        """Read what a creation depends on; returns whether there are new results, with which to decide again."""
+        return any([await self._has_read(each) for each in create.inputs])
 
     async def _has_read(self, action: Get | List) -> bool:
         """Read, unless that was done in an earlier pass; returns whether there is a new result."""

@@ -35,6 +35,7 @@ from aimctl.domain.caching.download_job import (
     JobName,
     download_input,
     download_job,
+    own_pods,
 )
 from aimctl.domain.caching.download_log import own_output, running_since, termination_message, verified_bytes
 from aimctl.domain.caching.model_cache_observation import NOISE_BYTES, requested_size
@@ -296,7 +297,7 @@ class _Attempts:
             found = self._under_way(DOWNLOAD_WAITING, text, record, problem=text)
             return replace(found, deletions=deletions, requeue_after=LINGERING.total_seconds())
         manifest = download_job(seen.cache, self._input, name, labels=seen.propagated_labels)
-        create = Create(JOBS, manifest)
+        create = Create(JOBS, manifest, inputs=(own_pods(seen.cache),))
         rejection = seen.known.rejection(JOBS, seen.cache.meta.namespace, create.key.name)
         if rejection is not None:
             text = f"the API server rejected Job {create.key.name}: {rejection.message}"

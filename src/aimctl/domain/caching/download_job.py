@@ -33,8 +33,10 @@ from aimctl.domain.naming import (
     label_value,
     shorten,
 )
+from aimctl.domain.plan import List
 from aimctl.domain.templates.discovery_job import NO_SIDECARS, REDISCOVER_ANNOTATION, merge_pull_secrets
 from aimctl.kubetypes import owner_reference
+from aimctl.kubetypes.builtin import PODS
 from aimctl.kubetypes.quantity import Quantity, size_in_bytes
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ __all__ = [
     "JobName",
     "download_input",
     "download_job",
+    "own_pods",
     "volume_bytes",
     "volume_claim",
 ]
@@ -316,6 +319,12 @@ def _downloader(source: str) -> tuple[str, ...]:
 def _verbatim(text: str) -> str:
     """Escaped, because the kubelet replaces ``$(NAME)`` and ``$$`` in arguments."""
     return text.replace("$", "$$")
+
+
+def own_pods(cache: Object[AIMModelCache]) -> List:
+    """A read of the pods of all downloads of a cache. Names exclude a second Job, but a pod may outlive its Job."""
+    selector = ",".join(f"{name}={value}" for name, value in _labels(cache, DOWNLOAD).items())
+    return List(PODS, cache.meta.namespace, selector)
 
 
 def _metadata(cache: Object[AIMModelCache], name: str, labels: Mapping[str, str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ before its result is stored; deletions of Jobs; the request of a slot.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api import kinds
@@ -88,7 +89,7 @@ def decide_discovery(seen: TemplateObservation) -> Plan:
     actions += _status(seen, discovery)
     actions += discovery.deletions
     if discovery.create is not None:
-        actions.append(RequestSlot(discovery.create, discovery.since, inputs=tuple(_inputs(seen))))
+        actions.append(RequestSlot(replace(discovery.create, inputs=tuple(_inputs(seen))), discovery.since))
     return Plan(tuple(actions), discovery.requeue_after)
 
 
