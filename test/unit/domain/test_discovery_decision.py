@@ -236,6 +236,19 @@ def test_an_image_problem_frees_the_slot_once_the_failure_is_stored() -> None:
     assert not [event for event in later.events if event.reason == "DiscoveryFailed"]
 
 
+@pytest.mark.parametrize("minutes", [0, 20])
+def test_a_job_that_completes_after_it_was_given_up_is_read_and_no_other_one_runs(minutes: int) -> None:
+    stuck = job(job_of(), pods=[pod(waiting="ImagePullBackOff", message="pull access denied")])
+    denied = settle(jobs=[stuck])
+    assert denied.condition("Discovered") == ("False", "DiscoveryFailed")
+    assert denied.status["discovery"]["failure"]["retryAt"]
+    found = settle(denied.status, jobs=[completed(job_of())], now=NOW + timedelta(minutes=minutes))
+    assert found.wanted is None
+    assert found.deleted == []
+    assert found.condition("Discovered") == ("True", "ProfilesDiscovered")
+    assert "failure" not in found.status["discovery"]
+
+
 def test_static_sources_are_copied_with_sizes_in_bytes_and_no_job_ever_runs() -> None:
     found = settle(spec=STATIC)
     assert found.status["modelSources"] == [

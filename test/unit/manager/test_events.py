@@ -280,6 +280,27 @@ async def test_stopping_without_a_server_does_not_wait_for_each_event():
     assert stage.counts == {"failed": 1, "dropped": 99}
 
 
+@virtual_time
+@pytest.mark.parametrize("running", [True, False])
+async def test_stopping_does_not_wait_for_a_server_that_does_not_respond(running):
+    stage = Stage()
+    stage.transport.black_hole = "request"
+    for number in range(3):
+        stage.say(name=f"n{number}")
+    if running:
+        task = asyncio.create_task(stage.recorder.run())
+        await asyncio.sleep(1)
+        stage.recorder.stop()
+    else:
+        stage.recorder.stop()
+        task = asyncio.create_task(stage.recorder.run())
+    started = asyncio.get_running_loop().time()
+    await task
+    assert asyncio.get_running_loop().time() - started == pytest.approx(5)
+    assert stage.counts == {"failed": 1, "dropped": 2}
+    stage.recorder.stop()
+
+
 @pytest.mark.proof
 @virtual_time
 async def test_memory_is_bounded_however_many_objects_there_are():

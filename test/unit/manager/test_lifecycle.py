@@ -128,6 +128,17 @@ async def test_leader_work_ends_before_the_lease_is_released():
 
 
 @virtual_time
+async def test_events_that_a_slow_server_does_not_accept_do_not_make_the_end_late():
+    story = Story()
+    await story.start()
+    story.transport.black_hole = "request"
+    story.manager.events.event(make(), "Normal", "Seen", "hello")
+    await asyncio.sleep(1)
+    await story.end()
+    assert 5 < now() < 30
+
+
+@virtual_time
 async def test_a_manager_that_never_led_never_starts_leader_work():
     """Checklist 119: a non-elected manager being stopped never starts LE runnables."""
     one = await Story().start()

@@ -3,7 +3,8 @@
 Contract:
     * :func:`discover` is pure and total.
     * Discovery runs once for each input: an input whose hash is in ``status.discovery``, as result or as failure, is
-      not discovered again. A finished Job is read before anything else is done about its input.
+      not discovered again. A finished Job is read before anything else is done about its input, also one that had to
+      be given up, and has completed before it was deleted.
     * The exception is a failure whose cause may be removed without a change of the input: a Secret that is missing, a
       registry or a hub that denies access or does not respond, a pod that is evicted. It is tried again after a pause,
       by a Job of another name, when all objects exist that the pod cannot start without. Until then the template stays
@@ -113,13 +114,26 @@ def discover(seen: TemplateObservation) -> Discovery:
     if last.sources and records.result is not None and records.result.input_hash == input_.hash:
         return Discovery(last, deletions=_unfinished(seen))
     failure = failure_of(seen, input_)
-    if failure is not None:
-        if parse_rfc3339(failure.retry_at) is None:
-            return Discovery(failed_report(seen, failure), deletions=_unfinished(seen))
-        left = pause_left(failure.retry_at, seen.now, _written_pause(failure))
-        if left is not None:
-            return _wait_after_failure(seen, input_, failure, left)
-    return _pursue(seen, input_)
+    return _pursue(seen, input_) if failure is None else _retry(seen, input_, failure)
+
+
+def _retry(seen: TemplateObservation, input_: DiscoveryInput, failure: DiscoveryFailure) -> Discovery:
+    """The input has failed: keep that result, or try again after the pause."""
+    if parse_rfc3339(failure.retry_at) is None:
+        return Discovery(failed_report(seen, failure), deletions=_unfinished(seen))
+    recovered = _recovered(seen, input_, failure)
+    if recovered is not None:
+        return _follow(seen, input_, recovered)
+    left = pause_left(failure.retry_at, seen.now, _written_pause(failure))
+    return _pursue(seen, input_) if left is None else _wait_after_failure(seen, input_, failure, left)
+
+
+def _recovered(
+    seen: TemplateObservation, input_: DiscoveryInput, failure: DiscoveryFailure
+) -> ObservedJob | None:
+    """The Job of the failed attempt, if it has completed before it could be deleted."""
+    name = job_name(seen.template, input_.hash, failure.attempts - 1)
+    return next((job for job in seen.jobs if job.name == name and job.job.view.complete), None)
 
 
 def _written_pause(failure: DiscoveryFailure) -> float:

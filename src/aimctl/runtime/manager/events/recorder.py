@@ -61,6 +61,8 @@ _SERIES_REFRESH_SECONDS = 1800.0
 _TRIES = 12
 _RETRY_SECONDS = 10.0
 """Pause between tries, with 25 % jitter (client-go)."""
+_FLUSH_SECONDS = 5.0
+"""Longest time for the queued Events after the end of the work. The lease is released only after that."""
 _MAX_NOTE_BYTES = 1024
 _MAX_WORD = 128
 
@@ -188,6 +190,7 @@ class EventRecorder:
         self._pending: deque[_Series] = deque()
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
+        self._limit: asyncio.Timeout | None = None
         self._limits = EventLimits()
         self._made = 0
 
@@ -252,7 +255,30 @@ class EventRecorder:
     # ---- life cycle
 
     async def run(self) -> None:
-        """Write Events until :meth:`stop`; then try the queued ones once, without pauses, and return."""
+        """Write Events until :meth:`stop`; then try the queued ones once, without pauses, and return.
+
+        It returns at most 5 s after :meth:`stop`, however slow the server is.
+        """
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                if self._stop.is_set():
+                    self._limit_flush()
+                await self._write_all()
+        except TimeoutError:
+            self._metrics.event("failed")  # the Event whose request was interrupted
+        finally:
+            self._limit = None
+        for _ in self._pending:
+            self._metrics.event("dropped")
+
+    def stop(self) -> None:
+        """Drop further Events; :meth:`run` returns when the queued ones have been tried, or after 5 s."""
+        if not self._stop.is_set():
+            self._limit_flush()
+        self._stop.set()
+        self._wake.set()
+
+    async def _write_all(self) -> None:
         while not self._stop.is_set():
             pause = self._end_silent()
             if self._pending:
@@ -264,13 +290,10 @@ class EventRecorder:
             self._forget(kind)
         while self._pending and await self._deliver(self._pending.popleft()):
             pass
-        for _ in self._pending:
-            self._metrics.event("dropped")
 
-    def stop(self) -> None:
-        """Drop further Events; :meth:`run` returns when the queued ones have been tried."""
-        self._stop.set()
-        self._wake.set()
+    def _limit_flush(self) -> None:
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + _FLUSH_SECONDS)
 
     # ---- series
 
