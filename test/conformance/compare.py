@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
+from support.documents import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +99,7 @@ def _read(path: Path) -> tuple[Known, ...]:
     """The entries of a file, one for each place of a reason."""
     return tuple(
         Known(entry["reason"], tuple(place["fields"]), tuple(place["cases"]))
-        for entry in yaml.safe_load(path.read_text(encoding="utf-8")) or ()
+        for entry in load_yaml(path.read_text(encoding="utf-8")) or ()
         for place in entry["where"]
     )
 

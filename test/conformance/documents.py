@@ -11,9 +11,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from conformance.targets import as_json
+from support.documents import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -150,7 +149,7 @@ class _Decoder:
 
 
 def _any(data: bytes) -> Any:
-    return yaml.safe_load(dict(_fields(data)).get(2, b"null"))
+    return load_yaml(dict(_fields(data)).get(2, b"null"))
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
+from support.documents import load_yaml
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ DISCOVERED = '{.status.conditions[?(@.type=="Discovered")]}'
 
 
 def expected_states() -> dict[str, tuple[str, str]]:
-    data = yaml.safe_load((SAMPLES / "expected.yaml").read_text(encoding="utf-8"))["data"]
+    data = load_yaml((SAMPLES / "expected.yaml").read_text(encoding="utf-8"))["data"]
     return {key: tuple(text.split()) for key, text in data.items()}
 
 
@@ -104,6 +104,7 @@ def test_the_documents_examples_reach_the_states_the_document_says(samples: Runn
     assert "not found" in next(c for c in broken["conditions"] if c["type"] == "Discovered")["message"]
 
 
+@pytest.mark.proof
 def test_the_troubleshooting_commands_print_what_the_document_promises(samples: RunningCluster) -> None:
     """Document 94, 95, 97."""
     kubectl = samples.kubectl

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import yaml
-
+from support.documents import load_all_yaml
 from support.stage import condition, said
 from support.waiting import eventually
 
@@ -124,7 +123,7 @@ def test_a_cluster_template_takes_neither_caching_nor_env(stage: Stage) -> None:
 def test_the_printed_specifications_are_taken_as_they_stand(stage: Stage) -> None:
     """Document 11."""
     stage.cluster.kubectl("create", "-n", stage.namespace, "-f", "-", stdin=PRINTED)
-    for document in yaml.safe_load_all(PRINTED):
+    for document in load_all_yaml(PRINTED):
         kept = stage.get(document["kind"], document["metadata"]["name"])["spec"]
         assert kept | document["spec"] == kept
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import cel
 import pytest
-import yaml
 
 from aimctl.api.kinds import KINDS
+from support.documents import load_all_yaml, load_yaml
 from support.download_environments import environment
 
 TEXT = (Path(__file__).parents[2] / "docs" / "installing.md").read_text(encoding="utf-8")
 BLOCKS = [
     document
     for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
-    for document in yaml.safe_load_all(block)
+    for document in load_all_yaml(block)
 ]
 LUA = ("lua-newest", ("lupa",))
 PROGRAM = """
@@ -65,7 +65,7 @@ def an_object(kind: str, state: str, *, observed: int = 2) -> dict[str, Any]:
 def argo_health(objects: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The results of the Lua code."""
     (config,) = of_kind("ConfigMap")
-    code = yaml.safe_load(config["data"]["resource.customizations"])["aim.silogen.ai/*"]["health.lua"]
+    code = load_yaml(config["data"]["resource.customizations"])["aim.silogen.ai/*"]["health.lua"]
     command = [environment(*LUA) / "python", "-c", PROGRAM]
     given = json.dumps({"code": code, "objects": objects})
     done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=False)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from aimctl.api.kinds import KINDS
+from support.documents import load_yaml
 from support.installation import BEFORE_TREE, Shell, commands, predecessor
 from support.pod_process import PodProcess, pods_can_be_processes
 from support.waiting import eventually
@@ -212,7 +213,7 @@ def assert_admitted(kubectl: Kubectl, deployment: dict[str, Any]) -> None:
     pod["metadata"] = {**template["metadata"], "name": "admitted", "namespace": NAMESPACE}
     done = kubectl.run("create", "--dry-run=server", "-o", "yaml", "-f", "-", stdin=yaml.safe_dump(pod))
     assert (done.returncode, done.stderr) == (0, "")
-    assert yaml.safe_load(done.stdout)["spec"]["priority"] == 1_000_000
+    assert load_yaml(done.stdout)["spec"]["priority"] == 1_000_000
 
 
 @pytest.mark.skipif(

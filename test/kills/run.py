@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from kills.relay import Relay
 from kills.scenario import Report, run_seed
 from support.clusters import RunningCluster
+from support.documents import load_yaml
 from support.kubernetes_binaries import BinariesNotFoundError
 
 __all__ = ["main"]
@@ -44,7 +45,7 @@ def main() -> int:
         except BinariesNotFoundError as error:
             print(f"test-kills: {error}", file=sys.stderr)
             return 1
-        config = yaml.safe_load(cluster.manager_kubeconfig.read_text())
+        config = load_yaml(cluster.manager_kubeconfig.read_text())
         server = urlsplit(config["clusters"][0]["cluster"]["server"])
         relay = stack.enter_context(Relay(str(server.hostname), int(server.port or 443)))
         config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{relay.port}"

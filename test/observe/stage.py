@@ -26,6 +26,7 @@ from aimctl.simulation import Catalogue, RegistryFront, Simulation
 from aimctl.simulation.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION
 from observe.disturbing import FAULT_LABEL
 from observe.prometheus import Prometheus
+from support.documents import load_yaml
 from support.managers import ManagerProcess
 from support.pki import CertificateAuthority
 
@@ -208,7 +209,7 @@ async def stage(binary: str, folder: Path, groups: Sequence[Mapping[str, Any]]) 
     async with cluster, RegistryFront(simulation.registry) as registry:
         await cluster.serve(tls=True)
         kubeconfig = cluster.write_kubeconfig(folder / "kubeconfig")
-        config = yaml.safe_load(kubeconfig.read_text())
+        config = load_yaml(kubeconfig.read_text())
         config["users"][0]["user"] |= {
             "client-certificate": str(folder / "client.crt"),
             "client-key": str(folder / "client.key"),
@@ -261,7 +262,7 @@ async def stage(binary: str, folder: Path, groups: Sequence[Mapping[str, Any]]) 
 
 def scrape_settings(folder: Path) -> dict[str, Any]:
     """What the shipped ServiceMonitor means for a Prometheus whose token is in a file of the folder."""
-    (endpoint,) = yaml.safe_load(_MONITOR.read_text(encoding="utf-8"))["spec"]["endpoints"]
+    (endpoint,) = load_yaml(_MONITOR.read_text(encoding="utf-8"))["spec"]["endpoints"]
     assert endpoint.keys() == {"port", "path", "interval", "scheme", "bearerTokenFile", "tlsConfig"}
     return {
         "scheme": endpoint["scheme"],

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from aimctl.api.alerts import ALERTS
 from aimctl.api.dashboard import ROWS
@@ -19,15 +18,14 @@ from observe.finding import CAUSES
 from observe.scenario import EXPECTED, Report, play
 from observe.shortened import shortened
 from observe.stage import stage
+from support.documents import load_yaml
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / ".bench" / "observe.json"
 """What ``make docs-dashboard`` draws."""
 PROMETHEUS = os.environ.get("PROMETHEUS") or shutil.which("prometheus")
 PROMTOOL = os.environ.get("PROMTOOL") or shutil.which("promtool")
-SHIPPED = yaml.safe_load((ROOT / "config/prometheus/rules.yaml").read_text(encoding="utf-8"))["spec"][
-    "groups"
-]
+SHIPPED = load_yaml((ROOT / "config/prometheus/rules.yaml").read_text(encoding="utf-8"))["spec"]["groups"]
 PANELS = [panel for panels in ROWS.values() for panel in panels]
 
 pytestmark = pytest.mark.skipif(

@@ -41,6 +41,7 @@ from aimctl.simulation import RegistryFront, inference_service_crd
 from support.aim_cluster import aim_cluster
 from support.audit import audit_flags
 from support.controlplane import ControlPlane
+from support.documents import load_yaml
 from support.kubectl import Kubectl
 from support.simulation import simulation
 from support.waiting import eventually
@@ -201,7 +202,7 @@ class RunningCluster:
         """Create the account of the manager with its roles, and write its kubeconfig."""
         kubectl(*_APPLY, stdin=_manifests("rbac/"))
         token = kubectl("create", "token", "aimctl-manager", "-n", OPERATOR_NAMESPACE, "--duration=8h")
-        config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "yaml"))
+        config = load_yaml(kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "yaml"))
         (context,) = config["contexts"]
         (user,) = config["users"] = [{"name": "aimctl-manager", "user": {"token": token.strip()}}]
         context["context"]["user"] = user["name"]

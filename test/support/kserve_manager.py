@@ -22,6 +22,7 @@ import kubernetes
 import yaml
 
 from support.component import Component
+from support.documents import load_all_yaml
 from support.pki import CertificateAuthority
 from support.ports import reserve_port
 from support.waiting import eventually
@@ -128,7 +129,7 @@ class KServeManager:
     def _register_webhooks(self, url: str, authority: Path) -> None:
         bundle = base64.b64encode(authority.read_bytes()).decode()
         text = (self._built / "config" / "webhook" / "manifests.yaml").read_text(encoding="utf-8")
-        found = [item for item in yaml.safe_load_all(text) if item["metadata"]["name"] == _WEBHOOKS]
+        found = [item for item in load_all_yaml(text) if item["metadata"]["name"] == _WEBHOOKS]
         assert len(found) == 2, "a mutating and a validating configuration"
         for item in found:
             item["metadata"] = {"name": _WEBHOOKS}

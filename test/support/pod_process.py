@@ -35,9 +35,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-import yaml
-
 from support.component import Component
+from support.documents import load_yaml
 from support.ports import reserve_port
 from support.waiting import eventually
 
@@ -155,9 +154,7 @@ class PodProcess:
 
     def _write_account(self) -> str:
         """Write the files of the service account; return the URL of the API server."""
-        config = yaml.safe_load(
-            self._kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "yaml")
-        )
+        config = load_yaml(self._kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "yaml"))
         cluster = config["clusters"][0]["cluster"]
         account = self._pod["serviceAccountName"]
         self._account.mkdir()

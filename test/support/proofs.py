@@ -15,8 +15,9 @@ __all__ = ["seeds", "variants"]
 
 
 def variants(values: Sequence[Any], *, quick: int = 1) -> list[Any | ParameterSet]:
-    """Variants of one scenario. All but the first ``quick`` ones are marked ``proof``."""
-    return [*values[:quick], *(pytest.param(value, marks=pytest.mark.proof) for value in values[quick:])]
+    """Variants of one scenario. All but the first ``quick`` ones are marked ``proof``. A tuple has several arguments."""
+    later = (value if isinstance(value, tuple) else (value,) for value in values[quick:])
+    return [*values[:quick], *(pytest.param(*each, marks=pytest.mark.proof) for each in later)]
 
 
 def seeds(total: int, *, quick: int = 1) -> list[int | ParameterSet]:

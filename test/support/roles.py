@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import yaml
+from support.documents import load_all_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +54,7 @@ class Roles:
         self.used: set[Grant] = set()
         self.refused: list[Grant] = []
         for text in texts:
-            for role in yaml.safe_load_all(text):
+            for role in load_all_yaml(text):
                 if role["kind"] in {"Role", "ClusterRole"}:
                     self._add(role)
 

@@ -13,13 +13,12 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import yaml
-
 from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.discovery import discover
 from support.aim_cluster import aim_cluster
+from support.documents import load_all_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -101,7 +100,7 @@ class ServedCluster:
 
     def apply(self, documents: str | Iterable[Mapping[str, Any]]) -> None:
         """Apply documents or YAML text as the administrator."""
-        items = list(yaml.safe_load_all(documents)) if isinstance(documents, str) else list(documents)
+        items = list(load_all_yaml(documents)) if isinstance(documents, str) else list(documents)
 
         async def apply(client: Client) -> None:
             served = await discover(client)

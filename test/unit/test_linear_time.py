@@ -113,6 +113,7 @@ def test_every_pattern_takes_linear_time():
     } == {}
 
 
+@pytest.mark.proof
 def test_patterns_for_registries_take_linear_time():
     found = {place: value for place, value in patterns().items() if place.startswith("domain.images.")}
     assert len(found) > 5

@@ -10,7 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
+
+from support.documents import load_yaml
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -26,7 +27,7 @@ def instructions(name: str) -> list[str]:
 def container() -> tuple[dict, dict]:
     """The Deployment's pod and its one container."""
     text = (ROOT / "config/manager/manager.yaml").read_text(encoding="utf-8")
-    pod = yaml.safe_load(text)["spec"]["template"]["spec"]
+    pod = load_yaml(text)["spec"]["template"]["spec"]
     (only,) = pod["containers"]
     return pod, only
 

@@ -143,6 +143,7 @@ async def storm(cluster: DevCluster, rng: random.Random, seconds: float) -> None
     cluster.faults.clear()
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("seed", seeds(20))
 def test_reads_see_own_writes_and_the_cache_equals_the_server_after_any_fault(seed: int) -> None:
     @virtual_time

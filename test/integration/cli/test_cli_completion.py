@@ -14,6 +14,7 @@ import yaml
 from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
 from aimctl.devcluster.faults import Delay, Match
 from support.commands import aimctl, clean_environment
+from support.documents import load_yaml
 from support.served import ServedCluster
 
 KIND = {"apiVersion": "aim.silogen.ai/v1alpha1"}
@@ -107,7 +108,7 @@ def test_without_rights_nothing_is_completed(served):
 
 
 def test_without_a_cluster_nothing_is_completed(served, tmp_path):
-    config = yaml.safe_load(served.kubeconfig("admin", token="admin").read_text())
+    config = load_yaml(served.kubeconfig("admin", token="admin").read_text())
     config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
     (tmp_path / "dead").write_text(yaml.safe_dump(config))
     (tmp_path / "broken").write_text("contexts: [")

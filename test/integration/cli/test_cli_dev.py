@@ -12,9 +12,9 @@ import urllib.request
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
 from support.commands import RunningCommand, aimctl, aimctl_all
+from support.documents import load_yaml
 from support.waiting import eventually
 
 SLOW_TEMPLATES = "/apis/aim.silogen.ai/v1alpha1/namespaces/default/aimservicetemplates"
@@ -66,7 +66,7 @@ def twice(folder):
         page = re.search(r"^status page +(\S+)$", command.text, re.MULTILINE)
         assert page is not None, command.text
         seen.page = call("GET", f"{page[1]}/status?format=json")
-        seen.written = yaml.safe_load((folder / "kubeconfig").read_text())
+        seen.written = load_yaml((folder / "kubeconfig").read_text())
         call("POST", seen.url + CLUSTER_MODELS, model("mine", "mine:1"))
         call("POST", seen.url + SLOW_TEMPLATES, template("kept"))
         call("POST", seen.url + SERVICES, service("served"))

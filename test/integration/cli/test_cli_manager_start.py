@@ -12,6 +12,7 @@ import yaml
 from aimctl import __version__
 from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
 from support.commands import aimctl, aimctl_all
+from support.documents import load_yaml
 from support.kubectl import Kubectl
 from support.served import ServedCluster
 
@@ -55,7 +56,7 @@ def taken():
 
 
 def edited(path, **changes):
-    config = yaml.safe_load(path.read_text())
+    config = load_yaml(path.read_text())
     for key, value in changes.items():
         if key == "server":
             config["clusters"][0]["cluster"]["server"] = value

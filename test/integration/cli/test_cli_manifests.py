@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from support.commands import aimctl, aimctl_all, clean_environment
+from support.documents import load_all_yaml
 from support.kubectl import Kubectl, kubectl_binary
 from support.served import ServedCluster
 
@@ -46,22 +46,20 @@ def files_under(folder):
 
 def test_the_parts_are_in_the_order_in_which_they_can_be_applied(outcomes):
     assert outcomes["all"].out == "---\n".join(outcomes[part].out for part in PARTS)
-    kinds = [item["kind"] for item in yaml.safe_load_all(outcomes["all"].out)]
+    kinds = [item["kind"] for item in load_all_yaml(outcomes["all"].out)]
     assert kinds[:9] == ["CustomResourceDefinition"] * 9
     assert kinds[9] == "Namespace"
     assert kinds[-3:] == ["Deployment", "Service", "NetworkPolicy"]
 
 
 def test_the_objects_for_the_prometheus_operator_are_printed_on_request_only(outcomes):
-    kinds = [item["kind"] for item in yaml.safe_load_all(outcomes["prometheus"].out)]
+    kinds = [item["kind"] for item in load_all_yaml(outcomes["prometheus"].out)]
     assert kinds == ["PrometheusRule", "ServiceMonitor"]
     others = [
-        item["kind"] for part in ("pod-monitor", "grafana") for item in yaml.safe_load_all(outcomes[part].out)
+        item["kind"] for part in ("pod-monitor", "grafana") for item in load_all_yaml(outcomes[part].out)
     ]
     assert others == ["PodMonitor", "ConfigMap"]
-    assert not {"PodMonitor", "ConfigMap"} & {
-        item["kind"] for item in yaml.safe_load_all(outcomes["all"].out)
-    }
+    assert not {"PodMonitor", "ConfigMap"} & {item["kind"] for item in load_all_yaml(outcomes["all"].out)}
     assert "monitoring.coreos.com" not in outcomes["all"].out
 
 

@@ -14,6 +14,7 @@ import yaml
 from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
 from aimctl.devcluster.faults import Answer, Delay, Match
 from support.commands import RunningCommand, aimctl, aimctl_all
+from support.documents import load_yaml
 from support.proofs import variants
 from support.served import ServedCluster
 
@@ -129,7 +130,7 @@ def served(folder):
 def outcomes(served, folder):
     """The outcome of every call that changes nothing."""
     admin = served.kubeconfig("admin", token="admin")
-    dead = yaml.safe_load(admin.read_text())
+    dead = load_yaml(admin.read_text())
     dead["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
     (folder / "dead").write_text(yaml.safe_dump(dead))
     users = {
@@ -323,7 +324,7 @@ def test_status_as_a_document(outcomes):
     assert data["services"][0]["children"][0]["reason"] == "AwaitingDiscovery"
     assert data["summary"]["AIMService"] == {"Running": 1, "Starting": 1}
     assert data["missingRights"] == data["notServed"] == data["unreadable"] == []
-    assert yaml.safe_load(outcomes["well"].out)["ready"] is True
+    assert load_yaml(outcomes["well"].out)["ready"] is True
 
 
 def test_problems_are_grouped_and_what_only_waits_is_counted(outcomes):

@@ -12,13 +12,13 @@ import urllib.request
 from contextlib import ExitStack
 
 import pytest
-import yaml
 
 from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
 from aimctl.kubetypes import Resource
 from aimctl.kubetypes.builtin import CONFIG_MAPS
 from aimctl.runtime.kube import NotFound
 from support.commands import RunningCommand, aimctl_all, clean_environment
+from support.documents import load_all_yaml
 from support.extension_package import install_extension
 from support.ports import reserve_port
 from support.proofs import variants
@@ -85,7 +85,7 @@ def outcomes(installed, importable, broken, bare):
 def granted(text: str) -> set[tuple[str, str, str]]:
     role = next(
         item
-        for item in yaml.safe_load_all(text)
+        for item in load_all_yaml(text)
         if item["kind"] == "ClusterRole" and item["metadata"]["name"] == "aimctl-manager"
     )
     return {
@@ -99,9 +99,7 @@ def granted(text: str) -> set[tuple[str, str, str]]:
 
 def crds(text: str) -> set[str]:
     return {
-        item["metadata"]["name"]
-        for item in yaml.safe_load_all(text)
-        if item["kind"] == "CustomResourceDefinition"
+        item["metadata"]["name"] for item in load_all_yaml(text) if item["kind"] == "CustomResourceDefinition"
     }
 
 
@@ -123,11 +121,12 @@ def test_the_manifests_contain_the_crds_and_permissions_of_an_extension(outcomes
 
 def arguments(text: str) -> list[str]:
     """The arguments of the manager in the Deployment."""
-    (deployment,) = [one for one in yaml.safe_load_all(text) if one["kind"] == "Deployment"]
+    (deployment,) = [one for one in load_all_yaml(text) if one["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return container["args"]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", ["skipped", "skipped by variable"])
 def test_the_manifests_do_not_contain_a_skipped_extension(outcomes, name):
     text = outcomes[name].out
@@ -137,12 +136,14 @@ def test_the_manifests_do_not_contain_a_skipped_extension(outcomes, name):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [
-        ("plain", []),
-        ("entry point", []),
-        ("with", ["--with=acme:add_quotas"]),
-        ("with by variable", ["--with=acme:add_quotas"]),
-    ],
+    variants(
+        [
+            ("with", ["--with=acme:add_quotas"]),
+            ("plain", []),
+            ("entry point", []),
+            ("with by variable", ["--with=acme:add_quotas"]),
+        ]
+    ),
 )
 def test_the_deployment_adds_the_extensions_whose_permissions_the_roles_contain(outcomes, name, expected):
     assert [one for one in arguments(outcomes[name].out) if "--with" in one or "--skip" in one] == expected
@@ -151,7 +152,7 @@ def test_the_deployment_adds_the_extensions_whose_permissions_the_roles_contain(
 def roles(text: str) -> list[tuple[str, str, str]]:
     return [
         (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
-        for item in yaml.safe_load_all(text)
+        for item in load_all_yaml(text)
         if item["kind"] in {"Role", "ClusterRole"}
     ]
 
@@ -160,11 +161,11 @@ def test_only_selects_the_manifests_of_one_extension(outcomes):
     text = outcomes["only"].out
     assert crds(text) == {"quotas.acme.example"}
     assert roles(text) == [("ClusterRole", "", "aimctl-quotas")]
-    (binding,) = [one for one in yaml.safe_load_all(text) if one["kind"] == "ClusterRoleBinding"]
+    (binding,) = [one for one in load_all_yaml(text) if one["kind"] == "ClusterRoleBinding"]
     assert binding["subjects"] == [
         {"kind": "ServiceAccount", "name": "aimctl-manager", "namespace": "kaiwo-system"}
     ]
-    assert "manager" not in {one["metadata"]["name"] for one in yaml.safe_load_all(text)}
+    assert "manager" not in {one["metadata"]["name"] for one in load_all_yaml(text)}
 
 
 def test_only_can_be_restricted_to_a_part_and_to_namespaces(outcomes):
@@ -176,6 +177,7 @@ def test_only_can_be_restricted_to_a_part_and_to_namespaces(outcomes):
     assert crds(outcomes["only rbac"].out) == set()
 
 
+@pytest.mark.proof
 def test_a_manager_of_some_namespaces_has_roles_in_them(outcomes):
     text = outcomes["namespaces"].out
     assert set(roles(text)) >= {
@@ -246,7 +248,7 @@ def create(served: ServedCluster, name: str, limit: int) -> None:
     served.ask(lambda client: client.create(QUOTAS, body, "default"))
 
 
-@pytest.mark.parametrize("way", ["entry point", "with"])
+@pytest.mark.parametrize("way", variants(["entry point", "with"]))
 def test_an_extension_works_in_the_manager_of_the_operator(served, installed, importable, way):
     flags = () if way == "entry point" else ("--with", "acme:add_quotas")
     folder, name = (installed, "found") if way == "entry point" else (importable, "named")
@@ -343,7 +345,7 @@ def test_a_missing_permission_of_an_extension_is_named_before_the_start(served, 
     assert "may not patch configmaps at cluster scope" in done.complaint
 
 
-@pytest.mark.parametrize(("token", "code"), [("admin", 0), ("viewer", 1)])
+@pytest.mark.parametrize(("token", "code"), variants([("admin", 0), ("viewer", 1)]))
 def test_a_team_can_run_a_manager_of_its_own_with_the_operator_in_it(served, importable, token, code):
     environ = clean_environment(
         PYTHONPATH=str(importable),

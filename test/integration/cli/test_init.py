@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from aimctl.api.kinds import TEMPLATES
 from aimctl.cli.programs.scaffold import Names, project_files
@@ -27,6 +26,7 @@ from aimctl.runtime import (
     is_true,
 )
 from support.commands import RunningCommand, aimctl, aimctl_all, clean_environment
+from support.documents import load_all_yaml, load_yaml
 from support.served import ServedCluster
 from support.waiting import eventually
 
@@ -88,6 +88,7 @@ def test_the_command_lists_the_files_and_the_next_step(tmp_path: Path) -> None:
     } <= {Path(path).relative_to(tmp_path / "x").as_posix() for path in listed}
 
 
+@pytest.mark.proof
 def test_the_tests_of_a_new_project_pass(project: Path) -> None:
     assert "8 passed" in run(project, "pytest", "-p", "no:cacheprovider")
 
@@ -121,7 +122,7 @@ def test_a_project_with_short_or_long_names_passes_the_linter(names: Names, tmp_
     run(tmp_path, "ruff", "format", "--no-cache", "--check", ".")
     left = {path: re.findall(r"@\w+@", text) for path, text in project_files(names).items()}
     assert {path for path, placeholders in left.items() if placeholders} == set()
-    assert yaml.safe_load((tmp_path / ".github/workflows/ci.yaml").read_text(encoding="utf-8"))["jobs"]
+    assert load_yaml((tmp_path / ".github/workflows/ci.yaml").read_text(encoding="utf-8"))["jobs"]
 
 
 def test_existing_files_are_not_overwritten(project: Path, tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ def test_the_manifests_contain_the_permissions_and_the_crd(installed: Path) -> N
         }
     )
     for name in ("all", "only"):
-        documents = list(yaml.safe_load_all(done[name].out))
+        documents = list(load_all_yaml(done[name].out))
         (crd,) = [one for one in documents if one["metadata"]["name"] == "sitebackups.acme.example"]
         assert Schema.from_crd(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
         role = "aimctl-manager" if name == "all" else "aimctl-site-backup"
@@ -216,6 +217,7 @@ def test_the_manifests_contain_the_permissions_and_the_crd(installed: Path) -> N
     assert "acme.example" not in done["without"].out
 
 
+@pytest.mark.proof
 def test_make_manifests_writes_the_crd_and_the_roles(project: Path, installed: Path) -> None:
     subprocess.run(
         ["make", "manifests", f"PYTHON={sys.executable}"],
@@ -239,6 +241,7 @@ def test_make_install_does_not_search_for_aimctl_on_a_package_index(project: Pat
     assert "pip" not in done.stdout
 
 
+@pytest.mark.proof
 def test_it_owns_jobs_and_watches_nodes_while_the_operator_runs(
     installed: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

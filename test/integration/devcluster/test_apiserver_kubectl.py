@@ -14,6 +14,7 @@ from aimctl.devcluster.apiserver.logs import LogKey
 from aimctl.devcluster.node.logs import ContainerLogs
 from aimctl.runtime.clock import LoopClock
 from support.apiserver import PODS, WIDGETS, crd, pod, until, widget
+from support.documents import load_yaml
 from support.kubectl import Kubectl, kubectl_binaries
 from support.proofs import variants
 
@@ -87,7 +88,7 @@ async def test_get_supports_every_output(cluster):
     await cluster("create", "configmap", "c", "--from-literal=a=1")
     assert (await cluster("get", "cm", "-o", "name")) == "configmap/c\n"
     assert (await cluster("get", "cm", "c", "-o", "jsonpath={.data.a}")) == "1"
-    assert yaml.safe_load(await cluster("get", "cm", "c", "-o", "yaml"))["data"] == {"a": "1"}
+    assert load_yaml(await cluster("get", "cm", "c", "-o", "yaml"))["data"] == {"a": "1"}
     assert (await cluster("get", "cm")).split()[:5] == ["NAME", "DATA", "AGE", "c", "1"]
     assert (await cluster("get", "ns", "-o", "wide")).startswith("NAME")
     assert "kube-system" in await cluster("get", "ns", "--chunk-size=1", "-o", "name")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-import yaml
 
 from aimctl.cli.programs.development import DevSettings, dev_cluster
 from aimctl.devcluster import DevCluster
 from aimctl.runtime import NAMESPACES, Client, HttpTransport, LoopClock, load_connection
+from support.documents import load_yaml
 from support.kubectl import Kubectl
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ async def test_a_kubeconfig_with_the_authority_is_enough_for_clients(tmp_path: P
         async with HttpTransport(connection, clock=clock) as transport:
             client = Client(transport, clock=clock)
             assert (await client.get(NAMESPACES, "default")).meta.name == "default"
-        (known,) = yaml.safe_load(kubeconfig.read_text())["clusters"]
+        (known,) = load_yaml(kubeconfig.read_text())["clusters"]
         assert known["cluster"].keys() == {"server", "certificate-authority-data"}
 
 

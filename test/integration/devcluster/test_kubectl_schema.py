@@ -16,6 +16,7 @@ import yaml
 
 from aimctl.devcluster.cluster import DevCluster
 from aimctl.runtime.clock import LoopClock
+from support.documents import load_yaml
 from support.kubectl import Kubectl, kubectl_binaries
 from support.proofs import variants
 
@@ -258,7 +259,7 @@ async def test_server_side_apply_of_status_keeps_other_managers_conditions(kubec
 
 
 async def test_a_non_structural_definition_is_rejected(kubectl: AsyncKubectl) -> None:
-    bad = yaml.safe_load(yaml.safe_dump(CRD))
+    bad = load_yaml(yaml.safe_dump(CRD))
     bad["metadata"]["name"] = f"pumps.{GROUP}"
     bad["spec"]["names"] = {"plural": "pumps", "kind": "Pump"}
     spec = bad["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]

@@ -211,6 +211,7 @@ def _run(seed: int) -> None:
     run_virtual(scenario())
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("seed", seeds(16, quick=1))
 def test_after_random_changes_and_faults_the_cluster_settles_in_the_requested_state(seed):
     _run(seed)

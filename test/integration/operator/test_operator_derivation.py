@@ -12,6 +12,7 @@ from aimctl.domain.naming import BASE_ANNOTATION
 from aimctl.testing.virtualtime import virtual_time
 from support.derivations import TEAM, Derivations
 from support.operator import world
+from support.proofs import variants
 from support.service_witness import STATIC, serving
 from support.terminating import terminating
 
@@ -262,7 +263,7 @@ async def test_manual_changes_of_a_derived_template_are_reverted():
 
 
 @pytest.mark.parametrize("scope", ["", TEAM], ids=["cluster base", "namespaced base"])
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", variants(["before", "after"]))
 @virtual_time
 async def test_no_service_runs_what_others_write_into_its_derived_template(when, scope):
     spec = {"metric": "latency", "precision": "fp8", "modelSources": STATIC}

@@ -54,6 +54,7 @@ async def test_services_created_at_the_same_time_share_one_template(seed, delay)
         await d.until_owned({}, seconds=120)
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_two_managers_at_the_same_time_share_one_template():
     """A leader that has not noticed yet that it lost the Lease, and its successor."""
@@ -114,6 +115,7 @@ async def test_overrides_removed_while_the_template_is_created_leave_no_template
         assert d.condition("chat") == {}
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_the_last_owner_releases_the_template_while_another_service_adds_itself():
     """The deletion has a precondition and fails, so the template and its discovery result stay."""
@@ -190,6 +192,7 @@ async def test_a_template_that_was_orphaned_is_used_by_the_next_service():
         assert d.all_owners == {NAME: ["two"]}
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_a_derived_template_without_owners_is_deleted_after_a_while():
     async with world() as w:
@@ -349,6 +352,7 @@ async def test_the_owner_reference_of_a_service_that_only_a_lagging_cache_has_is
 # ---- crashes
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("moment", variants([0.4, 0.05, 0.9, 1.4]))
 @virtual_time
 async def test_the_next_manager_continues_after_a_crash_at_any_time(moment):
@@ -388,6 +392,7 @@ STORM = (
 )
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("seed", seeds(8, quick=1))
 @virtual_time
 async def test_after_random_changes_each_service_owns_its_template_and_no_other_is_left(seed):

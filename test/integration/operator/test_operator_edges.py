@@ -12,8 +12,9 @@ from aimctl.kubetypes.builtin import JOBS, NAMESPACES, NODES, PODS
 from aimctl.simulation.catalogue import Catalogue
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import OPERATOR_NAMESPACE, world
+from support.proofs import variants
 
-BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
+BOTH = pytest.mark.parametrize("namespace", variants(["team", ""]), ids=["namespaced", "cluster"])
 LONGEST = "a" * 63 + "." + "b" * 63 + "." + "c" * 63 + "." + "d" * 61
 
 

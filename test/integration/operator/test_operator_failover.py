@@ -13,8 +13,9 @@ from aimctl.devcluster.faults import Answer, Match
 from aimctl.testing.virtualtime import virtual_time
 from support.managers import samples_of
 from support.operator import world
+from support.proofs import variants
 
-BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
+BOTH = pytest.mark.parametrize("namespace", variants(["team", ""]), ids=["namespaced", "cluster"])
 LEASE_SECONDS = 15.0
 
 
@@ -148,6 +149,7 @@ async def test_changes_made_without_a_leader_are_handled_by_the_next_one(namespa
 # ---- settled
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("election", [False, True])
 @virtual_time
 async def test_a_settled_cluster_gets_no_writes_over_time_after_restarts_and_with_a_new_leader(
@@ -215,7 +217,7 @@ async def _away(w, seconds):
         assert outage.hits <= 150 + 2 * seconds, "the requests of two managers, with leader election"
 
 
-@pytest.mark.parametrize("seconds", [3.0, 100.0])
+@pytest.mark.parametrize("seconds", variants([3.0, 100.0]))
 @pytest.mark.parametrize(
     "phase",
     ["before sync", "waiting", "job running", "job finished but unread", "status in flight", "settled"],
@@ -275,6 +277,7 @@ async def test_the_operator_recovers_at_most_a_minute_after_a_long_outage():
         await w.until_all(seconds=90)
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_managers_with_leader_election_survive_an_outage_longer_than_the_lease():
     async with world() as w:

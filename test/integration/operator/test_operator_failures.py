@@ -21,7 +21,7 @@ MORE = Catalogue.default().extended(
 )
 
 
-@pytest.mark.parametrize("image", variants(HOSTILE, quick=4))
+@pytest.mark.parametrize("image", variants(HOSTILE, quick=2))
 @virtual_time
 async def test_hostile_output_is_a_failed_discovery_with_a_message_and_never_a_partial_status(image):
     async with world() as w:

@@ -25,7 +25,7 @@ async def ready_with_one_job_each(w, count, *, limit=3, seconds=300):
 
 
 @pytest.mark.parametrize("code", variants([500, 503, 504]))
-@pytest.mark.parametrize("after_effect", [True, False], ids=["answer lost after", "refused before"])
+@pytest.mark.parametrize("after_effect", variants([True, False]), ids=["answer lost after", "refused before"])
 @virtual_time
 async def test_a_creation_whose_response_is_lost_keeps_its_slot_and_creates_one_job(code, after_effect):
     async with world() as w:
@@ -37,6 +37,7 @@ async def test_a_creation_whose_response_is_lost_keeps_its_slot_and_creates_one_
         await ready_with_one_job_each(w, 6)
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_a_creation_that_reaches_the_server_after_its_timeout_creates_one_job_within_the_limit():
     async with world() as w:
@@ -60,7 +61,7 @@ async def test_creations_that_never_arrive_are_looked_up_and_repeated():
 
 
 @pytest.mark.parametrize(
-    "action", variants([Answer(500), Answer(429, retry_after=5), Answer(429), Refuse()], quick=2), ids=repr
+    "action", variants([Answer(500), Answer(429, retry_after=5), Answer(429), Refuse()]), ids=repr
 )
 @virtual_time
 async def test_a_server_that_accepts_no_creations_gets_few_requests_and_is_used_soon_after_it_recovers(
@@ -108,6 +109,7 @@ async def test_the_failing_creations_of_one_template_are_repeated_with_delays_al
 # ---- caches that lag
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_a_silent_watch_of_jobs_neither_exceeds_the_limit_nor_runs_a_job_twice():
     async with world() as w:
@@ -133,6 +135,7 @@ async def test_with_a_lagging_watch_of_pods_the_output_of_a_finished_job_is_read
         assert not any(reason == "DiscoveryOutputLost" for _, reason in w.events_of("a0"))
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_with_a_lagging_watch_of_pods_the_cause_of_a_failed_job_is_read():
     async with world() as w:
@@ -147,6 +150,7 @@ async def test_with_a_lagging_watch_of_pods_the_cause_of_a_failed_job_is_read():
         assert "RuntimeError" in w.condition("a", "team")["message"]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("form", variants(["event", "status", "body"]))
 @virtual_time
 async def test_expired_watches_are_started_again_and_no_change_is_missed(form):
@@ -163,6 +167,7 @@ async def test_expired_watches_are_started_again_and_no_change_is_missed(form):
         await ready_with_one_job_each(w, 6)
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_watches_that_are_cut_within_a_line_lose_no_change():
     async with world() as w:
@@ -199,6 +204,7 @@ async def test_failed_status_writes_are_repeated_and_no_result_is_lost(action):
         assert len(w.ledger.creations) == 4
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_slow_responses_only_delay_discovery():
     async with world() as w:
@@ -236,6 +242,7 @@ async def test_a_log_that_can_never_be_read_is_lost_and_discovery_runs_again(act
         await w.until_state("a", "team", "Ready", seconds=60)
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_a_status_that_the_server_rejects_for_a_while_is_written_later():
     async with world() as w:

@@ -12,7 +12,7 @@ from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, R
 from aimctl.kubetypes.builtin import JOBS
 from aimctl.testing.virtualtime import run_virtual, virtual_time
 from support.operator import world
-from support.proofs import seeds
+from support.proofs import seeds, variants
 from support.service_witness import STATIC
 
 
@@ -135,6 +135,7 @@ def test_two_hundred_templates_in_twenty_namespaces_keep_the_limit_of_ten_throug
     _storm(1, 200, 10)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("seed", seeds(8, quick=1))
 def test_the_limit_holds_and_each_input_is_discovered_once_through_crashes_and_faults(seed):
     _storm(seed, 20, 4)
@@ -167,6 +168,7 @@ async def test_a_new_leader_with_a_stale_cache_counts_the_jobs_of_its_predecesso
 # ---- fairness
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_five_hundred_templates_of_one_namespace_do_not_delay_the_single_one_of_another():
     async with world() as w:
@@ -183,7 +185,7 @@ async def test_five_hundred_templates_of_one_namespace_do_not_delay_the_single_o
 
 
 @pytest.mark.parametrize("namespace", ["crowd", ""], ids=["namespaced", "cluster"])
-@pytest.mark.parametrize("by", ["template", "model"])
+@pytest.mark.parametrize("by", variants(["template", "model"]))
 @virtual_time
 async def test_a_template_that_a_service_waits_for_gets_a_slot_first(namespace, by):
     async with world() as w:

@@ -13,6 +13,7 @@ from aimctl.simulation.catalogue import Catalogue
 from aimctl.testing.virtualtime import virtual_time
 from support.download_ledger import Downloads
 from support.operator import world
+from support.proofs import variants
 
 SOURCE = {"name": "llama", "sourceURI": "hf://meta-llama/Llama-3.1-8B-Instruct", "size": "40Gi"}
 
@@ -161,7 +162,7 @@ async def test_a_claim_that_lost_its_label_is_reported_and_used_again_when_the_l
 # ---- crashes
 
 
-@pytest.mark.parametrize("seconds", [0.001, 0.5, 3, 20])
+@pytest.mark.parametrize("seconds", variants([0.5, 0.001, 3, 20]))
 @virtual_time
 async def test_the_next_manager_continues_with_the_job_of_one_that_crashed(seconds):
     async with world(catalogue=hub()) as w:

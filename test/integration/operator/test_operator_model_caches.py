@@ -78,6 +78,7 @@ async def test_progress_grows_is_written_at_most_every_ten_seconds_and_is_comple
         assert downloads.status()["progress"]["downloadedBytes"] == 40 * GIB
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_a_log_is_read_every_ten_seconds_however_often_its_pod_changes():
     async with world(catalogue=hub({**LLAMA, "gb_per_second": 0.1})) as w:
@@ -95,6 +96,7 @@ async def test_a_log_is_read_every_ten_seconds_however_often_its_pod_changes():
         assert 9 <= reads.hits <= 11
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_a_settled_cache_causes_no_writes_and_outlives_its_job():
     async with world() as w:
@@ -225,6 +227,7 @@ async def test_a_rejected_token_is_named_with_its_secret_and_another_one_is_trie
         await downloads.until_available(seconds=10)
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_a_rejected_token_that_is_corrected_in_its_secret_is_used_within_a_minute():
     gated = {"source": "hf://gated/*", "needs_token": True, "tokens": ["good"], "size_gb": 1}
@@ -354,6 +357,7 @@ async def test_a_failure_is_reported_with_its_cause(entry, reason, words):
         assert "aimctl" not in message
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_a_failed_download_is_not_retried_too_often():
     async with world(catalogue=hub({**LLAMA, "fail": "not-found"})) as w:

@@ -231,6 +231,7 @@ async def test_metrics_count_models_by_state_and_attempts_to_read_images():
         assert replica.metric("aim_image_reads_total", result="failed") == 1
 
 
+@pytest.mark.proof
 @BOTH
 @virtual_time
 async def test_many_changes_of_templates_cause_few_reconciles_of_their_model(namespace):

@@ -24,8 +24,9 @@ from support.models import (
     until_model,
 )
 from support.operator import OPERATOR_NAMESPACE, world
+from support.proofs import variants
 
-BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
+BOTH = pytest.mark.parametrize("namespace", variants(["team", ""]), ids=["namespaced", "cluster"])
 TWO = image("aim-two:*", deployment(), deployment(count=8, metric="throughput"))
 PRIVATE = image("aim-secret:*", deployment(), needs_pull_secret=True)
 SECRET = [{"name": "creds"}]
@@ -201,7 +202,9 @@ async def test_another_pull_secret_is_used_at_once():
 
 
 @pytest.mark.parametrize(
-    "config", [None, "{}", '{"auths":null}', '{"credsStore":"osxkeychain"}', "[]"], ids=repr
+    "config",
+    variants([None, '{"credsStore":"osxkeychain"}', "{}", '{"auths":null}', "[]"], quick=2),
+    ids=repr,
 )
 @virtual_time
 async def test_a_public_image_is_read_without_an_unusable_pull_secret_and_this_is_reported(config):

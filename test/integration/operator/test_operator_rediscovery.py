@@ -27,7 +27,7 @@ CHANGES = {
 
 
 @BOTH
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", variants(list(CHANGES), quick=3))
 @virtual_time
 async def test_a_changed_input_is_discovered_once_and_the_old_result_is_kept_until_then(namespace, change):
     async with world() as w:
@@ -149,7 +149,7 @@ async def test_a_degraded_template_with_the_input_of_its_result_is_ready_without
 
 
 @BOTH
-@pytest.mark.parametrize("image", ["aim-broken:1", "aim-crashing:1", "hostile:empty"])
+@pytest.mark.parametrize("image", variants(["aim-broken:1", "aim-crashing:1", "hostile:empty"]))
 @virtual_time
 async def test_a_failed_discovery_is_retried_only_once_for_each_new_value_of_the_annotation(namespace, image):
     async with world() as w:
@@ -202,6 +202,7 @@ async def test_an_input_that_changes_while_its_job_runs_replaces_the_job(namespa
         assert w.status("a", namespace)["modelSources"][0]["name"] == "aim-m"
 
 
+@pytest.mark.proof
 @BOTH
 @virtual_time
 async def test_after_ten_changes_in_a_second_the_last_input_is_discovered(namespace):
@@ -363,6 +364,7 @@ async def test_writes_to_a_deleted_template_do_not_affect_a_new_one_of_the_same_
         await w.until_state("a", namespace, "Ready" if image == "aim-m:1" else "Failed")
 
 
+@pytest.mark.proof
 @BOTH
 @virtual_time
 async def test_a_template_that_is_created_again_repeatedly_while_its_job_runs_becomes_ready(namespace):

@@ -10,8 +10,9 @@ from aimctl.api import kinds
 from aimctl.simulation.machines import gpu_machine
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import OPERATOR_NAMESPACE, world
+from support.proofs import variants
 
-BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
+BOTH = pytest.mark.parametrize("namespace", variants(["team", ""]), ids=["namespaced", "cluster"])
 
 
 def env_of(job):

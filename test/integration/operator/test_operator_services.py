@@ -12,6 +12,7 @@ from aimctl.domain.services.selection import WAIT_SECONDS
 from aimctl.kubetypes.builtin import NODES
 from aimctl.simulation.machines import gpu_machine
 from aimctl.testing.virtualtime import virtual_time
+from support.proofs import variants
 from support.service_witness import GPU, serving
 
 M = {"ref": "m"}
@@ -234,7 +235,7 @@ async def test_a_gpu_that_is_missing_for_a_moment_does_not_move_a_running_servic
             assert w.uses() == "a"
 
 
-@pytest.mark.parametrize("status", [403, 422, 500])
+@pytest.mark.parametrize("status", variants([403, 422, 500]))
 @virtual_time
 async def test_a_template_that_is_never_reconciled_does_not_keep_a_service_from_another(status):
     async with serving() as w:

@@ -88,6 +88,7 @@ def made(version: str, spoiled: list[tuple[int, dict[str, str], bytes]]) -> None
         run_virtual(scenario())
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("version", variants(["1.36", "1.33"]))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(spoiled=st.lists(st.tuples(statuses, headers, bodies), min_size=1, max_size=6))

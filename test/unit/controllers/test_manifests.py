@@ -5,23 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from aimctl.api.alerts import ALERTS, JOB
 from aimctl.api.kinds import KINDS
 from aimctl.api.monitoring import TOKEN_SECRET
 from aimctl.controllers.manifests import manifests
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.simulation.catalogue import Catalogue
+from support.documents import load_all_yaml
 
 CONFIG = Path(__file__).parents[3] / "config"
 
 
 def documents(folder: str) -> list[dict[str, Any]]:
     return [
-        item
-        for path in sorted((CONFIG / folder).glob("*.yaml"))
-        for item in yaml.safe_load_all(path.read_text())
+        item for path in sorted((CONFIG / folder).glob("*.yaml")) for item in load_all_yaml(path.read_text())
     ]
 
 

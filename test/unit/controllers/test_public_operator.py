@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 
 from aimctl.controllers.permissions import reconciler_permissions
 from aimctl.devcluster import DevCluster
@@ -19,6 +18,7 @@ from aimctl.runtime import (
     requirements_of,
 )
 from aimctl.testing import virtual_clock
+from support.documents import load_all_yaml
 
 MINE = Permission(CONFIG_MAPS, ("delete",), "remove what is left")
 
@@ -45,7 +45,7 @@ def test_its_requirements_are_added_to_those_of_the_other_components(setups) -> 
 
 
 def test_the_manifests_of_a_program_contain_its_crds_and_permissions() -> None:
-    documents = list(yaml.safe_load_all(program_manifests(RunOptions("acme"), add_operator, add_mine)))
+    documents = list(load_all_yaml(program_manifests(RunOptions("acme"), add_operator, add_mine)))
     assert len([one for one in documents if one["kind"] == "CustomResourceDefinition"]) == 9
     (role,) = [one for one in documents if one["kind"] == "ClusterRole" and one["metadata"]["name"] == "acme"]
     granted = {

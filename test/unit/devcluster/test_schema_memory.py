@@ -56,16 +56,26 @@ def test_values_of_different_types_are_remembered_apart() -> None:
         assert (not [e for e in schema.validate({"spec": spec}, None) if "replicas" in str(e)]) == valid
 
 
-def test_a_result_is_computed_once_until_too_many_bytes_are_remembered() -> None:
-    memory, computed = Memory(), []
+@pytest.mark.parametrize(("size", "kept"), [(100, 600), (10_000, 120)])
+def test_a_result_is_computed_once_until_too_many_values_and_bytes_are_remembered(
+    size: int, kept: int
+) -> None:
+    memory, computed = Memory(), list[int]()
 
-    def compute(value: list[str]) -> int:
-        computed.append(len(value[0]))
-        return len(value[0])
+    def compute(value: list[Any]) -> int:
+        computed.append(value[0])
+        return int(value[0])
 
-    for length in (1, 1, 5 << 20, 1, 4 << 20, 2, 1):
-        assert memory.recall("length", ["x" * length], compute) == length
-    assert computed == [1, 5 << 20, 4 << 20, 2, 1]
+    def ask(numbers: range) -> None:
+        for number in numbers:
+            assert memory.recall("number", [number, "x" * size], compute) == number
+
+    ask(range(kept))
+    ask(range(kept))
+    assert computed == list(range(kept))
+    ask(range(kept, 2 * kept))
+    ask(range(1))
+    assert computed == [*range(2 * kept), 0]
 
 
 def test_a_caller_may_change_what_it_got() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import yaml
 
 from aimctl.api.kinds import INFERENCE_SERVICES, KINDS, OPERATOR_KINDS
 from aimctl.api.v1alpha1 import API_VERSION
@@ -15,13 +14,14 @@ from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.domain.labels import passed_labels
 from aimctl.runtime import HORIZONTAL_POD_AUTOSCALERS, INGRESSES, NETWORK_POLICIES
 from aimctl.testing.virtualtime import virtual_time
+from support.documents import load_all_yaml
 from support.service_witness import serving
 
 PAGE = (Path(__file__).parents[3] / "docs" / "coming-from-kaiwo.md").read_text(encoding="utf-8")
 BODIES = [
     body
     for block in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    for body in yaml.safe_load_all(block)
+    for body in load_all_yaml(block)
 ]
 RESOURCES = {
     one.kind: one for one in (*OPERATOR_KINDS, HORIZONTAL_POD_AUTOSCALERS, INGRESSES, NETWORK_POLICIES)

@@ -7,10 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
+
+from support.documents import load_yaml
 
 ROOT = Path(__file__).parents[3]
-HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+HOOKS = load_yaml((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

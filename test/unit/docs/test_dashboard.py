@@ -8,9 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from aimctl.api.dashboard import DASHBOARD_LABEL, ROWS, dashboard
+from support.documents import load_yaml
 
 ROOT = Path(__file__).parents[3]
 
@@ -34,7 +33,7 @@ def test_the_page_is_that_of_the_panels_and_its_pictures_exist() -> None:
 
 
 def test_the_config_map_has_the_dashboard_and_the_label_of_the_sidecar() -> None:
-    body = yaml.safe_load((ROOT / "config/grafana/dashboard.yaml").read_text(encoding="utf-8"))
+    body = load_yaml((ROOT / "config/grafana/dashboard.yaml").read_text(encoding="utf-8"))
     assert json.loads(body["data"]["aimctl.json"]) == dashboard()
     assert DASHBOARD_LABEL.items() <= body["metadata"]["labels"].items()
 

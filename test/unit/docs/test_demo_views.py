@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from rich.console import Console
+
+from support.documents import load_yaml
 
 ROOT = Path(__file__).parents[3]
 LIMIT = 10
@@ -27,7 +28,7 @@ def demo():
 
 
 def expected():
-    data = yaml.safe_load((ROOT / "config/samples/expected.yaml").read_text(encoding="utf-8"))["data"]
+    data = load_yaml((ROOT / "config/samples/expected.yaml").read_text(encoding="utf-8"))["data"]
     return {key: tuple(text.split()) for key, text in data.items()}
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from support.documents import load_all_yaml
+
 ROOT = Path(__file__).parents[3]
 DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
@@ -29,7 +31,7 @@ def check(language, body):
     if language in {"python", "py"}:
         ast.parse(body)
     elif language == "yaml":
-        assert all(yaml.safe_load_all(body))
+        assert all(load_all_yaml(body))
     elif language == "toml":
         assert tomllib.loads(body)
     elif language == "sh":

@@ -6,10 +6,10 @@ import functools
 from pathlib import Path
 
 import pytest
-import yaml
 
 from aimctl.api.kinds import KINDS
 from aimctl.devcluster.apiserver.schema import Schema
+from support.documents import load_all_yaml
 from support.pages import blocks_of, pages
 
 ROOT = Path(__file__).parents[3]
@@ -38,7 +38,7 @@ DOCUMENTS = [
     for page in pages()
     for number, (_, language, body) in enumerate(blocks_of(ROOT / page))
     if language == "yaml"
-    for document in yaml.safe_load_all(body)
+    for document in load_all_yaml(body)
 ]
 OBJECTS = [one for one in DOCUMENTS if isinstance(one[2], dict) and "apiVersion" in one[2]]
 

@@ -15,6 +15,7 @@ import yaml
 from aimctl.api.alerts import ALERTS
 from aimctl.cli.errors import CommandError
 from aimctl.cli.pages.runbook import runbook_page, runbook_text
+from support.documents import load_yaml
 
 ROOT = Path(__file__).parents[3]
 TEXT = runbook_text()
@@ -325,7 +326,7 @@ PROMTOOL = os.environ.get("PROMTOOL") or shutil.which("promtool")
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: run make test-alerts")
 def test_the_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
-    shipped = yaml.safe_load((ROOT / "config/prometheus/rules.yaml").read_text(encoding="utf-8"))["spec"]
+    shipped = load_yaml((ROOT / "config/prometheus/rules.yaml").read_text(encoding="utf-8"))["spec"]
     (tmp_path / "shipped.yaml").write_text(yaml.safe_dump(shipped))
     # Annotations have links that depend on the installation; the tests compare labels.
     rules = [{k: v for k, v in rule.items() if k != "annotations"} for rule in shipped["groups"][0]["rules"]]

@@ -10,7 +10,6 @@ import types
 from pathlib import Path
 
 import pytest
-import yaml
 
 from aimctl.api.kinds import OPERATOR_KINDS, SERVICES
 from aimctl.devcluster import DevCluster
@@ -19,6 +18,7 @@ from aimctl.runtime.kube import NotFound
 from aimctl.runtime.manager import Manager
 from aimctl.simulation import Catalogue
 from aimctl.testing import virtual_clock, virtual_time
+from support.documents import load_all_yaml
 from support.operator import world
 
 ROOT = Path(__file__).parents[3]
@@ -198,7 +198,7 @@ async def test_the_service_of_the_quick_start_runs():
     text, _ = blocks("docs/quickstart.md", "yaml")
     async with world(kserve=True) as w:
         w.start()
-        for body in yaml.safe_load_all(text):
+        for body in load_all_yaml(text):
             resource = next(kind for kind in OPERATOR_KINDS if kind.kind == body["kind"])
             await w.client.apply(resource, body)
         await asyncio.sleep(60)

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+
+from support.documents import load_yaml
 
 ROOT = Path(__file__).parents[3]
-SETTINGS = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+SETTINGS = load_yaml((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
 
 
 def hack_module(name):

@@ -108,15 +108,18 @@ def test_a_namespace_without_a_job_is_next_whatever_services_of_others_wait_for(
     assert set(first) == idle
 
 
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 4), st.randoms(use_true_random=False))
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 4))
 def test_one_service_that_waits_for_everything_leaves_half_of_the_slots_to_another_namespace(
-    greedy: int, modest: int, limit: int, rng: random.Random
+    greedy: int, modest: int, limit: int
 ) -> None:
-    """The greedy namespace is older and awaited, and its templates return to the queue when their Jobs have ended."""
+    """The greedy namespace is older and awaited, and its templates return to the queue when their Jobs have ended.
+
+    All Jobs take the same time.
+    """
     waiting = [*crowd("greedy", greedy, awaited=True, since="0"), *crowd("modest", modest, since="9")]
     running: list[Candidate] = []
     served = Counter[str]()
-    for _ in range(modest * 3):
+    for _ in range(2 * modest):
         chosen = admit(waiting, Counter(item.namespace for item in running), 2 * limit)
         running += chosen
         served.update(item.namespace for item in chosen)
@@ -124,7 +127,7 @@ def test_one_service_that_waits_for_everything_leaves_half_of_the_slots_to_anoth
         busy = Counter(item.namespace for item in running)
         left = any(item.namespace == "modest" for item in waiting)
         assert not left or busy["modest"] >= busy["greedy"]
-        ended = running.pop(rng.randrange(len(running)))
+        ended = running.pop(0)
         if ended.namespace == "greedy":
             waiting.append(ended)
     assert served["modest"] == modest

@@ -114,6 +114,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.proof
 @given(st.dictionaries(st.text(), JSON), st.booleans())
 def test_any_json_is_read_or_rejected(auths, older):
     document = auths if older else {"auths": auths}

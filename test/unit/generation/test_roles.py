@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
 from aimctl.runtime import (
     CONFIG_MAPS,
@@ -30,6 +29,7 @@ from aimctl.runtime import (
     writes_status,
 )
 from support.custom_kinds import MSGSPEC_SITES
+from support.documents import load_all_yaml, load_yaml
 
 SITES: Any = MSGSPEC_SITES.resource
 
@@ -84,7 +84,7 @@ def test_the_rules_as_json_are_those_of_the_yaml() -> None:
         *writes_status(SITES),
         Permission(PVCS, ("impersonate", "delete", "create"), "test the order"),
     ]
-    role = yaml.safe_load(role_manifest("role", permissions))
+    role = load_yaml(role_manifest("role", permissions))
     assert role["rules"] == policy_rules(permissions)
     assert role["rules"][1]["verbs"] == ["create", "delete", "impersonate"]
 
@@ -97,7 +97,7 @@ def test_without_namespaces_a_cluster_role_grants_everything() -> None:
         service_account_namespace="ops",
         labels={"app": "web", "enabled": "true"},
     )
-    role, binding = yaml.safe_load_all(text)
+    role, binding = load_all_yaml(text)
     assert (role["kind"], binding["kind"]) == ("ClusterRole", "ClusterRoleBinding")
     assert role["metadata"] == {"name": "web", "labels": {"app": "web", "enabled": "true"}}
     assert binding["metadata"] == role["metadata"]
@@ -113,7 +113,7 @@ def test_with_namespaces_only_resources_without_a_namespace_are_in_the_cluster_r
         service_account_namespace="ops",
         namespaces=("a", "b", "a"),
     )
-    roles = [one for one in yaml.safe_load_all(text) if not one["kind"].endswith("Binding")]
+    roles = [one for one in load_all_yaml(text) if not one["kind"].endswith("Binding")]
     assert [
         (one["kind"], one["metadata"].get("namespace"), one["rules"][0]["resources"]) for one in roles
     ] == [("ClusterRole", None, ["nodes"]), ("Role", "a", ["pods"]), ("Role", "b", ["pods"])]
@@ -127,12 +127,12 @@ def test_without_cluster_scoped_resources_there_is_no_cluster_role() -> None:
         service_account_namespace="ops",
         namespaces=("a",),
     )
-    assert [one["kind"] for one in yaml.safe_load_all(text)] == ["Role", "RoleBinding"]
+    assert [one["kind"] for one in load_all_yaml(text)] == ["Role", "RoleBinding"]
 
 
 @pytest.mark.parametrize("name", ["true", "1", "a:b", "12e3"])
 def test_names_that_yaml_reads_as_other_types_are_quoted(name: str) -> None:
-    role = yaml.safe_load(role_manifest(name, observes(PODS, reason="observe"), labels={"x": name}))
+    role = load_yaml(role_manifest(name, observes(PODS, reason="observe"), labels={"x": name}))
     assert role["metadata"] == {"name": name, "labels": {"x": name}}
 
 
@@ -171,7 +171,7 @@ def add_sites(manager: Manager) -> None:
 def documents(options: RunOptions) -> dict[tuple[str, str, str], dict[str, Any]]:
     return {
         (one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]): one
-        for one in yaml.safe_load_all(program_manifests(options, add_sites))
+        for one in load_all_yaml(program_manifests(options, add_sites))
     }
 
 
@@ -234,7 +234,7 @@ def test_permissions_on_named_objects_are_rules_of_their_own() -> None:
         {"apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"], "verbs": ["get", "update"]},
     ]
     text = role_manifest("r", [Permission(PODS, ("get",), "read one", names=("a", "true"))])
-    (rule,) = yaml.safe_load(text)["rules"]
+    (rule,) = load_yaml(text)["rules"]
     assert rule["resourceNames"] == ["a", "true"]
 
 

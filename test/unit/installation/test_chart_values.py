@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import typer
-import yaml
 from pydantic import ValidationError
 
 from aimctl.cli.app import app
 from aimctl.installation.chart import chart
 from aimctl.installation.values import Values, values_schema, values_yaml
 from support.chart_values import values_rows
+from support.documents import load_yaml
 
 MANAGER = typer.main.get_command(app).commands["manager"]  # type: ignore[attr-defined] # a group of commands
 
@@ -31,12 +31,12 @@ def paths(group: Any, prefix: str = "") -> dict[str, Any]:
 
 def test_the_file_contains_every_value_with_its_default() -> None:
     rows = {path: default for path, default, _ in values_rows()}
-    assert paths(yaml.safe_load(values_yaml())) == rows
+    assert paths(load_yaml(values_yaml())) == rows
     assert len(rows) > 30
 
 
 def test_the_file_is_valid_and_equals_the_defaults() -> None:
-    assert Values.model_validate(yaml.safe_load(values_yaml())) == Values()
+    assert Values.model_validate(load_yaml(values_yaml())) == Values()
 
 
 def test_every_value_has_a_description_that_is_a_comment_in_the_file() -> None:
@@ -65,7 +65,7 @@ def test_wrong_values_are_rejected(wrong: dict[str, Any]) -> None:
 def test_the_schema_rejects_unknown_names_except_those_of_helm() -> None:
     schema = json.loads(values_schema())
     assert schema["additionalProperties"] is False
-    assert set(schema["properties"]) == {*yaml.safe_load(values_yaml()), "global"}
+    assert set(schema["properties"]) == {*load_yaml(values_yaml()), "global"}
     assert [name for name, one in schema["$defs"].items() if one["additionalProperties"] is not False] == []
     limit = schema["properties"]["discoveryLimit"]
     assert (limit["minimum"], limit["maximum"]) == (1, 1000)

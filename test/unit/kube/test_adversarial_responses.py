@@ -92,7 +92,7 @@ def check(error: KubeError, status: int) -> None:
     assert "secrets" in text or "/api" in text or "Secret" in text or "/version" in text, text
 
 
-@pytest.mark.parametrize("operation", variants(list(OPERATIONS), quick=6))
+@pytest.mark.parametrize("operation", variants(list(OPERATIONS), quick=2))
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(status=statuses, head=headers, body=bodies, sizes=st.lists(st.integers(0, 40), max_size=3))
 def test_any_response_is_a_result_or_an_error_of_the_hierarchy(operation, status, head, body, sizes) -> None:

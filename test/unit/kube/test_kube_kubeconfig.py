@@ -16,6 +16,7 @@ import yaml
 
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import ConfigurationError, ConnectionInfo, from_kubeconfig
+from support.documents import load_yaml
 from support.pki import CertificateAuthority
 from support.scripted import Answer, ScriptedServer
 
@@ -171,7 +172,7 @@ async def test_several_files_are_merged_and_missing_ones_skipped(tmp_path: Path)
 async def test_another_context_can_be_chosen(tmp_path: Path) -> None:
     path = tmp_path / "c"
     write(path, user={"token": "t"})
-    config = yaml.safe_load(path.read_text())
+    config = load_yaml(path.read_text())
     config["contexts"].append(
         {"name": "other", "context": {"cluster": "k", "user": "u", "namespace": "elsewhere"}}
     )
@@ -390,7 +391,7 @@ async def test_an_expiring_oidc_token_is_refreshed_and_the_file_keeps_the_new_on
     form = dict(parse_qsl(asked.body.decode()))
     assert (form["grant_type"], form["refresh_token"]) == ("refresh_token", "first")
     assert ("client_id" in form, "Authorization" in asked.headers) == (not secret, bool(secret))
-    stored = yaml.safe_load(texts(path)[0])["users"][0]["user"]["auth-provider"]["config"]
+    stored = load_yaml(texts(path)[0])["users"][0]["user"]["auth-provider"]["config"]
     assert (stored["id-token"], stored["refresh-token"]) == (fresh, "next")
 
 

@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from yarl import URL
 
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import ConfigurationError, ConnectionInfo, load_connection
 from aimctl.runtime.kube.credentials.tls import TlsContext
+from support.documents import load_yaml
 from support.kubeconfigs import fill, write_files
 from support.pki import CertificateAuthority
+from support.proofs import variants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CASES: dict[str, Any] = yaml.safe_load(
+CASES: dict[str, Any] = load_yaml(
     Path(__file__).with_name("kubeconfig_cases.yaml").read_text(encoding="utf-8")
 )
 ANSWERS: dict[str, Any] = json.loads(
@@ -62,7 +63,7 @@ def content(file: str | None, data: bytes | None) -> str | None:
     return Path(file).read_text() if file else data.decode() if data else None
 
 
-@pytest.mark.parametrize("title", CASES)
+@pytest.mark.parametrize("title", variants(list(CASES), quick=40))
 async def test_a_kubeconfig_has_the_same_effect_as_for_kubectl(
     title: str, tmp_path: Path, values: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 from aimctl.controllers.manifests import manifests
@@ -22,6 +23,7 @@ def event(verb: str, what: dict[str, str] | None, *, allowed: bool = True) -> st
     return json.dumps(body if what is None else body | {"objectRef": what})
 
 
+@cache
 def everything() -> list[str]:
     """One request for each permission without a reason."""
     texts = manifests()

@@ -13,8 +13,11 @@ Contract:
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING, Any, final
+
+import msgspec
 
 from aimctl.devcluster.apiserver.objects.kinds import (
     Conversion,
@@ -77,11 +80,18 @@ def prepare_definition(new: Obj, old: Mapping[str, Any] | None) -> None:
 
 def kinds_of(definition: Mapping[str, Any]) -> list[ServedKind]:
     """The kinds of a valid definition, one for each served version."""
-    spec = definition["spec"]
+    return list(_kinds_of(msgspec.json.encode([definition["metadata"]["name"], definition["spec"]])))
+
+
+@functools.lru_cache(maxsize=64)
+def _kinds_of(source: bytes) -> tuple[ServedKind, ...]:
+    """The kinds of a definition with this name and spec. Each write of a definition asks three times."""
+    name, spec = msgspec.json.decode(source)
+    definition = {"metadata": {"name": name}, "spec": spec}
     names = spec["names"]
     storage = next(each["name"] for each in spec["versions"] if each.get("storage"))
     conversion = _conversion(definition)
-    return [
+    return tuple(
         _kind(
             definition,
             version,
@@ -91,7 +101,7 @@ def kinds_of(definition: Mapping[str, Any]) -> list[ServedKind]:
         )
         for version in spec["versions"]
         if version.get("served")
-    ]
+    )
 
 
 def _kind(
@@ -255,6 +265,7 @@ class CrdController:
         obj = record.object()
         if self._kinds_of(obj) is None:
             return
+        before = msgspec.json.encode(obj.get("status"))
         status = obj.setdefault("status", {})
         names = obj["spec"]["names"]
         conflict = self._name_conflict(obj)
@@ -268,7 +279,7 @@ class CrdController:
             self._condition(obj, "NamesAccepted", "True", "NoConflicts", "no conflicts found")
             text = "the initial names have been accepted"
             self._condition(obj, "Established", "True", "InitialNamesAccepted", text)
-        if obj == record.object():
+        if msgspec.json.encode(status) == before:
             self._serve(obj)
         else:
             self._storage.put(collection, obj)

@@ -22,11 +22,13 @@ __all__ = ["Memory"]
 T = TypeVar("T")
 
 _MOST_BYTES = 1 << 16
+_FEWEST_VALUES = 128
+"""Definitions of kinds have tens of KiB each. The passes over those of a small cluster are remembered."""
 
 
 @final
 class Memory:
-    """The results for the latest values, which are about 64 KiB in their encoded form."""
+    """The results for the latest values: 128, or more if these have less than 64 KiB in their encoded form."""
 
     def __init__(self) -> None:
         self._results: dict[tuple[Hashable, bytes], Any] = {}
@@ -39,7 +41,7 @@ class Memory:
         try:
             found: T = self._results[key]
         except KeyError:
-            if self._bytes > _MOST_BYTES:
+            if self._bytes > _MOST_BYTES and len(self._results) > _FEWEST_VALUES:
                 self._results.clear()
                 self._bytes = 0
             self._bytes += len(encoded)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-
 from aimctl.runtime.cache import ReflectorMetrics, WatchEnd
 from aimctl.runtime.manager.metrics.gauges import GaugeCollector
+from aimctl.runtime.manager.metrics.tallies import Tallies
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from aimctl.runtime.cache import InformerGauges
     from aimctl.runtime.manager.metrics.gauges import GaugeSpec
+    from aimctl.runtime.manager.metrics.tallies import Distribution, Family, Tally
 
 __all__ = ["InformerMetrics"]
 
@@ -29,61 +31,58 @@ class InformerMetrics:
     """Registers the metrics, and creates the hooks of each informer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._labelled: list[Counter | Histogram] = []
-        """All metrics with the label ``name``."""
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            self._labelled.append(made := Counter(name, text, ("name", *labels), registry=registry))
-            return made
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            self._labelled.append(
-                made := Histogram(name, text, ("name",), registry=registry, buckets=buckets)
-            )
-            return made
-
-        self.lists: Counter = counter("reflector_lists_total", "Lists that succeeded.")
-        self.relists: Counter = counter("reflector_relists_total", "Lists after the first.")
-        self.list_errors: Counter = counter("reflector_list_errors_total", "Lists that failed.")
-        self.list_seconds: Histogram = histogram(
-            "reflector_list_duration_seconds", "Duration of a list.", _LIST_BUCKETS
+        tallies = self._tallies = Tallies()
+        self.lists: Family[Tally] = tallies.counter("reflector_lists_total", "Lists that succeeded.", "name")
+        self.relists: Family[Tally] = tallies.counter(
+            "reflector_relists_total", "Lists after the first.", "name"
         )
-        self.list_items: Histogram = histogram(
-            "reflector_items_per_list", "Objects in a list.", _ITEM_BUCKETS
+        self.list_errors: Family[Tally] = tallies.counter(
+            "reflector_list_errors_total", "Lists that failed.", "name"
         )
-        self.watches: Counter = counter("reflector_watches_total", "Watches started.")
-        self.short: Counter = counter(
-            "reflector_short_watches_total", "Watches that ended in less than a second without events."
+        self.list_seconds: Family[Distribution] = tallies.histogram(
+            "reflector_list_duration_seconds", "Duration of a list.", _LIST_BUCKETS, "name"
         )
-        self.watch_ends: Counter = counter(
-            "reflector_watch_ends_total", "Watches that ended, by reason.", "end"
+        self.list_items: Family[Distribution] = tallies.histogram(
+            "reflector_items_per_list", "Objects in a list.", _ITEM_BUCKETS, "name"
         )
-        self.watch_seconds: Histogram = histogram(
-            "reflector_watch_duration_seconds", "Duration of a watch.", _WATCH_BUCKETS
+        self.watches: Family[Tally] = tallies.counter("reflector_watches_total", "Watches started.", "name")
+        self.short: Family[Tally] = tallies.counter(
+            "reflector_short_watches_total",
+            "Watches that ended in less than a second without events.",
+            "name",
         )
-        self.watch_items: Histogram = histogram(
-            "reflector_items_per_watch", "Events in a watch.", _ITEM_BUCKETS
+        self.watch_ends: Family[Tally] = tallies.counter(
+            "reflector_watch_ends_total", "Watches that ended, by reason.", "name", "end"
         )
-        self.history_resets: Counter = counter(
+        self.watch_seconds: Family[Distribution] = tallies.histogram(
+            "reflector_watch_duration_seconds", "Duration of a watch.", _WATCH_BUCKETS, "name"
+        )
+        self.watch_items: Family[Distribution] = tallies.histogram(
+            "reflector_items_per_watch", "Events in a watch.", _ITEM_BUCKETS, "name"
+        )
+        self.history_resets: Family[Tally] = tallies.counter(
             "reflector_history_resets_total",
             "Lists whose version was older than the known one, as after a restore of etcd.",
+            "name",
         )
-        self.decode_errors: Counter = counter(
-            "reflector_decode_errors_total", "Events that could not be decoded."
+        self.decode_errors: Family[Tally] = tallies.counter(
+            "reflector_decode_errors_total", "Events that could not be decoded.", "name"
         )
-        self.stale: Counter = counter(
-            "reflector_stale_dropped_total", "Objects and events that were older than the cached object."
+        self.stale: Family[Tally] = tallies.counter(
+            "reflector_stale_dropped_total",
+            "Objects and events that were older than the cached object.",
+            "name",
         )
-        self.handler_errors: Counter = counter(
-            "reflector_handler_errors_total", "Calls of event handlers that raised."
+        self.handler_errors: Family[Tally] = tallies.counter(
+            "reflector_handler_errors_total", "Calls of event handlers that raised.", "name"
         )
+        registry.register(tallies)
         self._gauges = GaugeCollector(_GAUGES, ("name",), lambda informer: (informer.name,))
         registry.register(self._gauges)
 
     def remove(self, name: str) -> None:
         """Remove the counters of the informer of this name."""
-        for metric in self._labelled:
-            metric.remove_by_labels({"name": name})
+        self._tallies.remove("name", name)
 
     def informer(self, name: str) -> ReflectorMetrics:
         """The hooks of the informer of this name, with all counters at 0."""
@@ -118,34 +117,34 @@ class _InformerMetrics(ReflectorMetrics):
         self._metrics.remove(gauges.name)
 
     def listed(self, seconds: float, items: int, *, relist: bool) -> None:
-        self._lists.inc()
-        self._relists.inc(int(relist))
+        self._lists.value += 1
+        self._relists.value += int(relist)
         self._list_seconds.observe(seconds)
         self._list_items.observe(items)
 
     def list_failed(self) -> None:
-        self._list_errors.inc()
+        self._list_errors.value += 1
 
     def watch_started(self) -> None:
-        self._watches.inc()
+        self._watches.value += 1
 
     def watch_ended(self, seconds: float, events: int, end: WatchEnd) -> None:
-        self._ends[end].inc()
-        self._short.inc(int(end is WatchEnd.SHORT))
+        self._ends[end].value += 1
+        self._short.value += int(end is WatchEnd.SHORT)
         self._watch_seconds.observe(seconds)
         self._watch_items.observe(events)
 
     def history_reset(self) -> None:
-        self._history_resets.inc()
+        self._history_resets.value += 1
 
     def decode_error(self) -> None:
-        self._decode_errors.inc()
+        self._decode_errors.value += 1
 
     def stale_dropped(self, count: int) -> None:
-        self._stale.inc(count)
+        self._stale.value += count
 
     def handler_error(self) -> None:
-        self._handler_errors.inc()
+        self._handler_errors.value += 1
 
 
 _GAUGES: tuple[GaugeSpec[InformerGauges], ...] = (
