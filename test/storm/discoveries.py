@@ -4,7 +4,8 @@ Contract: :class:`OncePerInput` shares no code with the operator. The input of a
 is created for a template that exists,
 
     * the status has no result of a Job with the same pod,
-    * the status has no failure of a Job with the same pod, unless the time of its retry has come, and
+    * the status has no failure of a Job with the same pod, unless the time of its retry has come, or the failure is
+      dated in the future, because the clock that wrote it was wrong, and
     * no other Job of the template with the same pod is unfinished, or is complete and its result was never stored.
 
 A result that was stored and replaced by that of another input may be discovered again.
@@ -84,8 +85,8 @@ class OncePerInput:
         if self._pods.get((uid, result.get("jobName", ""))) == pod:
             yield f"Job {name} is created although the status has the result of Job {result['jobName']}"
         if self._pods.get((uid, failure.get("jobName", ""))) == pod:
-            retry = failure.get("retryAt")
-            if not retry or datetime.fromisoformat(retry) > now:
+            retry, wrong_clock = failure.get("retryAt"), datetime.fromisoformat(failure["finishedAt"]) > now
+            if not retry or (datetime.fromisoformat(retry) > now and not wrong_clock):
                 yield (
                     f"Job {name} is created although Job {failure['jobName']} has failed and is to be retried at {retry}"
                 )

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from aimctl.devcluster import Behaviour, DevCluster, Fault, JobBackoff, Match, Refuse, RunResult
+from aimctl.devcluster import Behaviour, DevCluster, Fault, JobBackoff, Machine, Match, Refuse, RunResult
 from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from aimctl.runtime.kube.errors import BadRequest, NotFound
 from aimctl.simulation import Catalogue, gpu_machine, gpu_machines
@@ -368,6 +368,30 @@ async def test_nodes_can_be_added_and_removed():
         await cluster.settled(horizon_seconds=5)
         assert (await client.list(NODES)).items == ()
         assert await pods_of(client) == []
+
+
+@pytest.mark.parametrize("backup", [False, True], ids=["running", "in a backup"])
+@virtual_time
+async def test_a_changed_machine_does_not_keep_the_labels_of_the_former_one(backup):
+    """As with a node labeller, also if the Node of a removed machine is restored from a backup."""
+    async with cluster_of(machines=[gpu_machine("a", "MI300X")]) as cluster:
+        client = cluster.client()
+        await client.patch(NODES, "a", {"metadata": {"labels": {"example.com/rack": "7"}}})
+        node = body(await client.get(NODES, "a"))
+        if backup:
+            await cluster.node.remove_machine("a")
+            metadata = {"name": "a", "labels": node["metadata"]["labels"]}
+            await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": metadata})
+        await cluster.node.add_machine(gpu_machine("a", "MI325X"))
+        labels = body(await client.get(NODES, "a"))["metadata"]["labels"]
+        assert {label for label in labels if label.startswith("amd.com/gpu.device-id")} == {
+            "amd.com/gpu.device-id",
+            "amd.com/gpu.device-id.74a5",
+        }
+        assert labels["example.com/rack"] == "7"
+        await cluster.node.add_machine(Machine("a"))
+        labels = body(await client.get(NODES, "a"))["metadata"]["labels"]
+        assert not [label for label in labels if label.startswith("amd.com/")]
 
 
 @pytest.mark.parametrize("early", [False, True], ids=["1.36", "1.30"])

@@ -248,6 +248,15 @@ def test_a_deleted_uid_is_not_restored_by_events_or_lists() -> None:
     assert not store._gone
 
 
+def test_an_object_in_a_restored_backup_is_stored_although_its_deletion_is_answered_after_its_event() -> None:
+    """The response to a delete request often arrives after the event."""
+    store = filled(make("a", rv=5))
+    assert words(store.apply(deleted("a", rv=104))) == ["-a@104"]
+    assert store.observe_delete(A, "uid-a") == ()
+    assert words(store.replace([make("a", rv=5)], "1104")) == ["+a@5"]
+    assert store.apply(modified("a", rv=1105)) != ()
+
+
 def test_a_new_object_of_the_same_name_is_stored_after_a_delete() -> None:
     store = filled(make("a", rv=5, uid="one"))
     store.observe_delete(A, "one")
@@ -311,6 +320,14 @@ def test_the_number_of_tombstones_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     for number in range(10):
         store.observe_delete(ObjectKey("ns", str(number)), f"uid-{number}")
     assert list(store._gone) == ["uid-7", "uid-8", "uid-9"]
+
+
+def test_the_number_of_remembered_deletions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_MAX_PASSED", 3)
+    store = filled()
+    for number in range(10):
+        store.apply(deleted(f"a-{number}", rv=110 + number))
+    assert list(store._passed) == ["uid-a-7", "uid-a-8", "uid-a-9"]
 
 
 def test_a_write_that_leaves_the_selector_removes_the_object_until_a_newer_version() -> None:

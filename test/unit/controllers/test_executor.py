@@ -15,7 +15,7 @@ import structlog.testing
 
 from aimctl.api.kinds import TEMPLATES
 from aimctl.controllers.execution.executor import MAX_PASSES, Executor, NotSettledError, Observed
-from aimctl.controllers.execution.plan_run import patch_changes
+from aimctl.controllers.execution.merge_patches import patch_changes
 from aimctl.controllers.execution.status_writer import KeyedLocks
 from aimctl.devcluster.faults import Action, Answer, Delay, Fault, Match, Refuse, Silence
 from aimctl.domain.events import PlannedEvent
@@ -704,6 +704,7 @@ async def test_a_status_is_not_written_over_a_state_that_was_not_observed() -> N
 
         with pytest.raises(Conflict):
             await b.run(decide)  # the server does not have that version, however often it is decided
+        assert len(b.passes) == 2, "the cache keeps that version, so another pass cannot help"
         assert "status" not in await b.status()
 
 

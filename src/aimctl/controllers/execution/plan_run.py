@@ -5,11 +5,11 @@ See :mod:`aimctl.controllers.execution.executor` for the contract.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 
 import structlog
 
+from aimctl.controllers.execution.merge_patches import patch_changes
 from aimctl.controllers.execution.rejections import is_rejection, may_have_effect
 from aimctl.controllers.execution.status_writer import Written
 from aimctl.domain.plan import (
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Client
     from aimctl.runtime.manager import EventRecorder
 
-__all__ = ["GONE_SECONDS", "BackgroundReader", "PlanRun", "SlotGate", "patch_changes"]
+__all__ = ["GONE_SECONDS", "BackgroundReader", "PlanRun", "SlotGate"]
 
 _log = structlog.get_logger(__name__)
 
@@ -239,7 +239,7 @@ class PlanRun:
         try:
             written = await self._status.write(obj, action.part, self._field_manager)
         except Conflict as error:
-            return await self._stale(obj.resource, obj.key, obj.meta.uid, error)
+            return await self._stale(obj.resource, obj.key, obj.meta.uid, obj.meta.resource_version, error)
         except NotFound as error:
             self.gone = True
             raise RetryAfter(GONE_SECONDS, f"the server does not have {obj!r}") from error
@@ -263,9 +263,8 @@ class PlanRun:
             return await self._exists(obj, action)
         except Conflict as error:
             target = action.target if isinstance(action, Patch | Delete) else None
-            return await self._stale(
-                _resource_of(action), key, target.uid if target is not None else "", error
-            )
+            uid, version = ("", "") if target is None else (target.uid, target.resource_version)
+            return await self._stale(_resource_of(action), key, uid, version, error)
         except NotFound as error:
             if isinstance(action, Create):
                 self._dropped.add(action.key)  # the namespace is gone
@@ -325,14 +324,24 @@ class PlanRun:
         self._rejections.add(self._request, obj, action, rejection)
         return True
 
-    async def _stale(self, resource: Resource[Any], key: ObjectKey, uid: str, error: Conflict) -> bool:
-        """The cache lags behind the server: read the object from there."""
+    async def _stale(
+        self, resource: Resource[Any], key: ObjectKey, uid: str, version: str, error: Conflict
+    ) -> bool:
+        """The cache lags behind the server: read the object from there.
+
+        If the cache keeps the version that was written to, for example because etcd was restored from a backup, the
+        same write would fail again: raise the conflict, so that the controller waits.
+        """
         self.conflict = error
         try:
             self._cache.observe_write(await self._client.get(resource, key.name, key.namespace))
         except NotFound:
             if uid:
                 self._cache.observe_delete(resource, key, uid)
+            return False
+        cached = self._cache.get(resource, key.name, key.namespace) if version else None
+        if cached is not None and cached.meta.resource_version == version:
+            raise error
         return False
 
     async def _confirm(self, action: Confirm) -> bool:
@@ -431,18 +440,6 @@ def _log_failure(obj: Object[Any], part: StatusSlice) -> None:
         name=obj.meta.name,
         reason=ready.get("reason", ""),
         message=ready.get("message", ""),
-    )
-
-
-def patch_changes(current: object, patch: object) -> bool:
-    """Whether a JSON merge patch (RFC 7386) changes a value."""
-    if not isinstance(patch, Mapping):
-        return patch != current
-    if not isinstance(current, Mapping):
-        return True
-    return any(
-        name in current if value is None else patch_changes(current.get(name), value)
-        for name, value in patch.items()
     )
 
 

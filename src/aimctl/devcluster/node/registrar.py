@@ -86,9 +86,10 @@ class Registrar:
 
     async def add(self, machine: Machine) -> None:
         """Register a machine, or change the one of that name."""
+        former = self._machines.get(machine.name)
         self._machines[machine.name] = machine
         self._silent.discard(machine.name)
-        await self._register(machine)
+        await self._register(machine, former)
 
     def silence(self, name: str) -> None:
         """Stop to act for a machine, as if its kubelet were disconnected: pods and Node stay as they are."""
@@ -162,12 +163,16 @@ class Registrar:
             ),
         )
 
-    async def _register(self, machine: Machine) -> None:
+    async def _register(self, machine: Machine, former: Machine | None = None) -> None:
+        """Create the Node, or adapt it. ``former`` is the machine that had this name before."""
         body = node_object(machine)
         try:
             node = await self._client.create(NODES, body)
         except AlreadyExists:
-            metadata = {"labels": body["metadata"]["labels"]}
+            present = await self._client.get(NODES, machine.name)
+            metadata = {
+                "labels": body["metadata"]["labels"] | _outdated(present.meta.labels, machine, former)
+            }
             spec = {"taints": body["spec"].get("taints")}
             node = await self._client.patch(NODES, machine.name, {"metadata": metadata, "spec": spec})
         await self._post_status(machine, body_of(node).get("status") or {})
@@ -208,6 +213,15 @@ class Registrar:
         self._on_change()
         if old is not None and new is not None and evicting_taints(old) != evicting_taints(new):
             self._on_taints(key.name)
+
+
+def _outdated(present: Mapping[str, str], machine: Machine, former: Machine | None) -> dict[str, None]:
+    """The labels of another machine, to be removed. As node labellers do, a machine owns the domains of its labels."""
+    labels = (*machine.labels, *(former.labels if former is not None else ()))
+    domains = {label.partition("/")[0] for label in labels if "/" in label}
+    return {
+        label: None for label in present if label.partition("/")[0] in domains and label not in machine.labels
+    }
 
 
 def _holder(pod: Mapping[str, Any] | None) -> str | None:

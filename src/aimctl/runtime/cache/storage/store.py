@@ -42,8 +42,10 @@ __all__ = ["Store", "same_in"]
 T = TypeVar("T")
 
 _MAX_TOMBSTONES = 10_000
-"""Largest number of remembered deletions, about 2 MB. A tombstone is removed when the watch reports the deletion. If
-the watch reported it before the response to the delete request arrived, only this limit removes it."""
+"""Largest number of remembered deletions, about 2 MB. A tombstone is removed when the watch reports the deletion."""
+_MAX_PASSED = 256
+"""Number of deletions that are remembered because the response to a delete request may still arrive. A tombstone would
+never be removed then, and would hide the object if etcd is restored from a backup that has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Store(Generic[T]):
         stale_dropped: number of dropped states that the watch had already passed.
     """
 
-    __slots__ = ("_gone", "_indexes", "_objects", "_unconfirmed", "_versions", "stale_dropped")
+    __slots__ = ("_gone", "_indexes", "_objects", "_passed", "_unconfirmed", "_versions", "stale_dropped")
 
     def __init__(self, indexes: Mapping[str, IndexFunction[T]] | None = None) -> None:
         self._objects: ByNamespace[T] = {}
@@ -78,6 +80,8 @@ class Store(Generic[T]):
         self._indexes: Indexes[T] = Indexes(indexes or {}, self._is_stored)
         self._gone: dict[str, _Tombstone] = {}
         """Tombstones by uid, oldest first."""
+        self._passed: dict[str, None] = {}
+        """The uids that the watch has reported as deleted, without a tombstone; oldest first."""
         self._versions: dict[str, str] = {}
         """The confirmed resourceVersion of each scope (a namespace, or "" for all)."""
         self._unconfirmed: Unconfirmed[T] = Unconfirmed()
@@ -278,7 +282,7 @@ class Store(Generic[T]):
             self._unconfirmed.wrote(key, old)
             self._add_tombstone(old.meta.uid, _Tombstone(key, old.meta.resource_version, None))
             return (Change(old, None),)
-        if uid:
+        if uid and uid not in self._passed:
             self._add_tombstone(uid, _Tombstone(key, "", None))
         return ()
 
@@ -305,9 +309,11 @@ class Store(Generic[T]):
 
     def _apply_delete(self, final: Object[T], confirmed_version: str) -> tuple[Change[T], ...]:
         tombstone = self._gone.get(final.meta.uid)
-        if tombstone is not None and (
-            tombstone.until is None or not is_newer(tombstone.until, final.meta.resource_version)
-        ):
+        if tombstone is None:
+            self._passed[final.meta.uid] = None
+            if len(self._passed) > _MAX_PASSED:
+                del self._passed[next(iter(self._passed))]
+        elif tombstone.until is None or not is_newer(tombstone.until, final.meta.resource_version):
             del self._gone[final.meta.uid]
         old = self.get(final.key)
         if old is None:
