@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from aimctl.api.kinds import KINDS
 from aimctl.controllers.permissions import reconciler_permissions
 from aimctl.devcluster import DevCluster
 from aimctl.operator import OperatorOptions, add_operator
@@ -41,12 +42,12 @@ def new_manager(*namespaces: str) -> Manager:
 def test_its_requirements_are_added_to_those_of_the_other_components(setups) -> None:
     needed = requirements_of(setups)
     assert {*reconciler_permissions(), MINE} == set(needed.permissions)
-    assert len([name for name in needed.crds if name.endswith(".aim.silogen.ai")]) == 9
+    assert len([name for name in needed.crds if name.endswith(".aim.silogen.ai")]) == len(KINDS)
 
 
 def test_the_manifests_of_a_program_contain_its_crds_and_permissions() -> None:
     documents = list(load_all_yaml(program_manifests(RunOptions("acme"), add_operator, add_mine)))
-    assert len([one for one in documents if one["kind"] == "CustomResourceDefinition"]) == 9
+    assert len([one for one in documents if one["kind"] == "CustomResourceDefinition"]) == len(KINDS)
     (role,) = [one for one in documents if one["kind"] == "ClusterRole" and one["metadata"]["name"] == "acme"]
     granted = {
         (resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]

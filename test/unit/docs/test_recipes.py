@@ -64,10 +64,21 @@ def changes(section: str) -> list[Change]:
     return found
 
 
-RECIPES = {
-    section.partition("\n")[0]: changes(section)
-    for section in re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
-}
+SECTIONS = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
+RECIPES = {section.partition("\n")[0]: changes(section) for section in SECTIONS}
+
+EXISTING = (
+    "test/unit/api",
+    "test/unit/cli",
+    "test/unit/controllers/test_permissions.py",
+    "test/unit/controllers/test_public_operator.py",
+    "test/unit/docs/test_architecture.py",
+    "test/unit/docs/test_docs_reasons.py",
+    "test/unit/domain/test_inference_service.py",
+    "test/unit/domain/test_model_decision.py",
+    "test/unit/domain/test_spec_fields.py",
+)
+"""Tests of the files that the recipes change, and of the tables that they extend."""
 
 CHECKS = {
     "Add a template field": """
@@ -196,25 +207,45 @@ def test_a_recipe_changes_at_most_two_files_by_hand(recipe):
     assert all(path.startswith("src/aimctl/") for path in paths)
 
 
+def environment(recipe, folder):
+    """A copy of the source with the recipe applied, and the environment in which Python imports it."""
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for change in RECIPES[recipe]:
+        change.apply(folder)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder / "src"), str(ROOT / "test")])}
+
+
 @pytest.mark.proof
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_works(recipe, tmp_path):
-    shutil.copytree(
-        ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-    )
-    for change in RECIPES[recipe]:
-        change.apply(tmp_path)
-    path = os.pathsep.join([str(tmp_path / "src"), str(ROOT / "test")])
+    variables = environment(recipe, tmp_path)
     check = f"import aimctl; assert aimctl.__file__.startswith({str(tmp_path)!r})\n"
     done = subprocess.run(
         [sys.executable, "-c", check + textwrap.dedent(CHECKS[recipe])],
-        env={**os.environ, "PYTHONPATH": path},
+        env=variables,
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_names_the_tests_that_fail_until_they_are_extended(recipe, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-m", "not proof", *EXISTING],
+        env=environment(recipe, tmp_path),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in {0, 1}, done.stdout + done.stderr
+    section = next(text for text in SECTIONS if text.startswith(f"{recipe}\n"))
+    failed = set(re.findall(r"^(?:FAILED|ERROR) ([\w/.]+)", done.stdout, re.MULTILINE))
+    assert failed <= set(re.findall(r"test/[\w/]+\.py", section)), done.stdout
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
