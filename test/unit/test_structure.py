@@ -337,13 +337,24 @@ def imported_packages(source: str) -> set[str]:
     return found
 
 
-def test_the_contract_of_kubetypes_lists_every_package_that_is_imported_elsewhere() -> None:
+@pytest.mark.parametrize(("package", "allowed"), [("kubetypes", {"msgspec"}), ("downloader", set())])
+def test_the_contract_of_a_package_lists_every_other_package_that_is_imported(
+    package: str, allowed: set[str]
+) -> None:
     imported = set().union(*(imported_packages(path.read_text("utf-8")) for path in SOURCES.rglob("*.py")))
-    others = imported - sys.stdlib_module_names - {"aimctl", "msgspec"}
+    others = imported - sys.stdlib_module_names - {"aimctl", *allowed}
     (contract,) = (
-        each for each in import_contracts() if each["name"].startswith("kubetypes uses only msgspec")
+        each
+        for each in import_contracts()
+        if each["name"].endswith("the standard library") and each["source_modules"] == [f"aimctl.{package}"]
     )
     assert set(contract["forbidden_modules"]) == others
+
+
+def test_every_package_has_a_layer() -> None:
+    (contract,) = (each for each in import_contracts() if each["name"] == "Packages")
+    assert contract["containers"] == ["aimctl"]
+    assert contract["exhaustive"]
 
 
 def test_imports_inside_of_functions_are_found() -> None:

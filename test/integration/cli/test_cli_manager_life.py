@@ -12,8 +12,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
+from aimctl.controllers.operator import OperatorOptions, add_controllers
+from aimctl.devcluster import DevCluster
 from aimctl.devcluster.faults import Match, Silence
 from aimctl.kubetypes.builtin import LEASES
+from aimctl.runtime.manager import Manager
+from aimctl.testing import virtual_clock
 from support.commands import RunningCommand
 from support.ports import reserve_port
 from support.served import ServedCluster
@@ -231,22 +235,12 @@ def test_the_metrics_of_the_runtime_are_correct(seen):
 
 # ---- probes and pages
 
-CONTROLLERS = {
-    "templates",
-    "discovery",
-    "clustertemplates",
-    "clusterdiscovery",
-    "discovery-admission",
-    "warming",
-    "templatecaches",
-    "modelcaches",
-    "downloadprogress",
-    "services",
-    "derivation",
-    "unowned-templates",
-    "models",
-    "clustermodels",
-}
+
+def controllers():
+    """The names of the operator's controllers."""
+    manager = Manager(DevCluster(clock=virtual_clock()).transport(), clock=virtual_clock())
+    add_controllers(manager, OperatorOptions())
+    return set(manager.controllers)
 
 
 def test_the_probes_answer_and_name_their_checks(seen):
@@ -274,7 +268,7 @@ def test_the_debug_pages_are_listed_and_each_can_be_read(seen):
 def test_programs_get_the_same_pages_as_json(seen):
     status, text = seen.json_page
     assert status == 200
-    assert {row["controller"] for row in json.loads(text)} == CONTROLLERS
+    assert {row["controller"] for row in json.loads(text)} == controllers()
 
 
 def test_there_are_no_other_pages_and_none_on_the_probe_port(seen):
@@ -291,7 +285,7 @@ def test_sigterm_ends_it_with_0_and_releases_the_lease(seen):
     assert not seen.lease_after.view.spec.holder_identity
     events = [record["event"] for record in seen.records]
     assert events[-1] == "stopped"
-    assert events.count("controller stopped") == len(CONTROLLERS)
+    assert events.count("controller stopped") == len(controllers())
 
 
 QUIET = ("--metrics-bind-address", "0", "--health-probe-bind-address", "0")
