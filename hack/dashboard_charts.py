@@ -21,7 +21,8 @@ import matplotlib.pyplot as plt
 from dashboard_page import picture_of
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from aimctl.api.dashboard import COLOURS, ROWS, Panel
+from aimctl.api.dashboard import COLOURS
+from aimctl.api.dashboard_panels import ROWS, Panel
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / ".bench" / "observe.json"

@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from aimctl.api.dashboard import ROWS
+from aimctl.api.dashboard_panels import ROWS
 
 __all__ = ["PAGE", "page", "picture_of"]
 

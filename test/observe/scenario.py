@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from aimctl.api import kinds
-from aimctl.api.dashboard import RATE_INTERVAL, ROWS
+from aimctl.api.dashboard_panels import RATE_INTERVAL, ROWS
 from aimctl.devcluster.faults import Answer, Delay, Match, Silence
 from aimctl.simulation.registry import RegistryFault
 from observe.finding import find_cause

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aimctl.api.alerts import ALERTS
-from aimctl.api.dashboard import ROWS
+from aimctl.api.dashboard_panels import ROWS
 from observe.finding import CAUSES
 from observe.scenario import EXPECTED, Report, play
 from observe.shortened import shortened

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SOURCES = Path(aimctl.__file__).parent
 PACKAGES = ("runtime", "domain", "controllers")
 FILES = sorted(path for package in PACKAGES for path in (SOURCES / package).rglob("*.py"))
+GENERATED = SOURCES / "kubetypes" / "k8s"
 MOST_LINES = 450
 
 CLOCKS = {
@@ -220,7 +221,9 @@ def test_a_module_has_no_state() -> None:
 
 
 def test_a_file_is_short_and_starts_with_its_contract() -> None:
-    texts = {shown(path): path.read_text(encoding="utf-8") for path in FILES}
+    files = [path for path in sorted(SOURCES.rglob("*.py")) if GENERATED not in path.parents]
+    assert len(files) > len(FILES)
+    texts = {shown(path): path.read_text(encoding="utf-8") for path in files}
     assert [name for name, text in texts.items() if text.count("\n") > MOST_LINES] == []
     assert [
         name for name, text in texts.items() if text.strip() and not ast.get_docstring(ast.parse(text))

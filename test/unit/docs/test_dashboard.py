@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from aimctl.api.dashboard import DASHBOARD_LABEL, ROWS, dashboard
+from aimctl.api.dashboard import DASHBOARD_LABEL, dashboard
+from aimctl.api.dashboard_panels import ROWS
 from support.documents import load_yaml
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 import aimctl
 from aimctl.api.alerts import ALERTS
-from aimctl.api.dashboard import ROWS
+from aimctl.api.dashboard_panels import ROWS
 from aimctl.cli.app import app
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.operator import OperatorOptions, add_controllers
