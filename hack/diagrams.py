@@ -53,7 +53,7 @@ class Layers:
 
 
 def layers_of(contract: Mapping[str, Any]) -> Iterator[Layers]:
-    """The diagrams of one contract: one, or one for each of its containers; none if it is no layers contract."""
+    """The diagrams of one contract: one, or one for each of its containers; none if it is not a layers contract."""
     if contract["type"] != "layers":
         return
     rows = tuple(tuple(name.strip(" ()") for name in re.split("[|:]", layer)) for layer in contract["layers"])

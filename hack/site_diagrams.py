@@ -21,7 +21,7 @@ def svg_of(text: str) -> str:
     """A diagram as an HTML element.
 
     Raises:
-        ValueError: it is no valid Mermaid.
+        ValueError: it is not valid Mermaid.
     """
     svg = mmdr.render(text, backend="merman").svg()
     found = _OWN_ID.search(svg)

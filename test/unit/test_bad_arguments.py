@@ -123,10 +123,13 @@ def test_numbers_with_a_meaning_are_accepted(make: Any, options: dict[str, Any])
             lambda: manager().cache.declare(CONFIG_MAPS, field_selector={"a": "b"}),  # type: ignore[arg-type] # the mistake
             r"field_selector=\{'a': 'b'\}: must be a text",
         ),
-        (lambda: manager().cache.declare("pods"), r"'pods' is no kind: use a Resource, such as CONFIG_MAPS"),  # type: ignore[arg-type] # the mistake
+        (
+            lambda: manager().cache.declare("pods"),  # type: ignore[arg-type] # the mistake
+            r"'pods' is not a kind: use a Resource, such as CONFIG_MAPS",
+        ),
         (
             lambda: manager().controller("c", reconcile, for_=k8s.Pod),  # type: ignore[arg-type] # the mistake
-            r"Pod'> is no kind: use a Resource, such as CONFIG_MAPS, or an informer",
+            r"Pod'> is not a kind: use a Resource, such as CONFIG_MAPS, or an informer",
         ),
         (lambda: controller(sources=Channel()), r"sources=.*: must be a list"),
         (lambda: controller(reconciler=None), r"reconciler=None: use an object with 'async def reconcile"),

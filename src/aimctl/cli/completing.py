@@ -1,8 +1,8 @@
 """Shell completion of kinds, namespaces, names and contexts.
 
 Contract:
-    * A completion function never prints and never raises. After any failure (no cluster, no rights, too slow) it offers
-      nothing.
+    * A completion function never prints and never raises. After any failure (no cluster, no permissions, too slow) it
+      offers nothing.
     * It takes at most :data:`SECONDS` once Python has started, and reads only metadata.
     * Earlier words of the command line apply: ``--kubeconfig``, ``--context``, ``-n`` and the kind.
 """

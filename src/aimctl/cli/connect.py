@@ -1,4 +1,4 @@
-"""The connection of a command that reads or changes a cluster with the user's own rights.
+"""The connection of a command that reads or changes a cluster with the user's own permissions.
 
 Contract: every failure to get an answer is a :class:`CommandError` of one line with a remedy. Nothing waits forever: a
 request has a time limit, and so have the credentials.

@@ -5,7 +5,7 @@
     2    the call was wrong: an unknown flag, kind or value
     3    something is not Ready
     4    the named object does not exist
-    5    a right is missing, and there is no answer without it
+    5    a permission is missing, and there is no answer without it
     130  interrupted
 
 If several apply, 3 takes precedence over 5: an object that is not Ready is certain, whatever else could not be read.

@@ -226,7 +226,7 @@ def parse_object(kind: str, name: str | None, subcommand: str) -> tuple[str, str
         subcommand: the name of the command, for messages.
 
     Raises:
-        BadParameter: it is no kind of the operator, the name is missing or given twice, or it is not valid.
+        BadParameter: it is not a kind of the operator, the name is missing or given twice, or it is not valid.
     """
     from aimctl.api.kinds import KINDS
     from aimctl.cli.kinds import did_you_mean, find_kind, short_name

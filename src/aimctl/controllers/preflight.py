@@ -37,7 +37,7 @@ _REMEDIES = Remedies(
 
 
 def rights(options: OperatorOptions, *, leader_election_namespace: str = "") -> Iterable[Right]:
-    """Return every right that the operator uses, each once: what its modules declare, for the watched namespaces.
+    """Return every permission that the operator uses, each once: what its modules declare, for the watched namespaces.
 
     ``aimctl manifests rbac`` grants the same permissions.
     """

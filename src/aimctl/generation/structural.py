@@ -322,7 +322,7 @@ def _check_list(out: Mapping[str, Any], path: str) -> None:
     if kind is None:
         return
     if out.get("type") != "array":
-        raise SchemaError(f"{path}: x-kubernetes-list-type {kind!r}: the field is no list: remove it")
+        raise SchemaError(f"{path}: x-kubernetes-list-type {kind!r}: the field is not a list: remove it")
     keys = out.get("x-kubernetes-list-map-keys", [])
     if kind == "map":
         properties = items.get("properties", {})

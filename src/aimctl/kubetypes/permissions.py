@@ -49,7 +49,7 @@ class Permission:
         wrong = [verb for verb in self.verbs if verb in _NO_VERBS or not verb.islower()]
         if wrong:
             raise ValueError(
-                f"{named}: {wrong[0]!r} is no verb of RBAC: use get, list, watch, create, update, patch, delete or"
+                f"{named}: {wrong[0]!r} is not a verb of RBAC: use get, list, watch, create, update, patch, delete or"
                 " deletecollection"
             )
         unnamed = sorted(_WITHOUT_NAMES.intersection(self.verbs)) if self.names else []

@@ -148,7 +148,7 @@ def size_in_bytes(text: str) -> int:
     """
     value = parse_quantity(text).value
     if not 0 <= value <= MAX_BYTES:
-        raise ValueError(f"{text!r} is no size in bytes; use 0 to {MAX_BYTES}")
+        raise ValueError(f"{text!r} is not a size in bytes; use 0 to {MAX_BYTES}")
     return int(value.to_integral_value(ROUND_UP, _CONTEXT))
 
 

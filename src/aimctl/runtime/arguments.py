@@ -70,7 +70,7 @@ def check_texts(field: str, value: Any) -> None:
     """Reject what is not a list of texts.
 
     Raises:
-        TypeError: a single text, something that cannot be iterated, or an entry that is no text.
+        TypeError: a single string, something that cannot be iterated, or an entry that is not a string.
     """
     check_list(field, value)
     wrong = [one for one in value if not isinstance(one, str)]

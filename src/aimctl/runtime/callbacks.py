@@ -3,7 +3,7 @@
 Most are called synchronously. An ``async def`` would return a coroutine, which is true in a condition and cannot be
 iterated, so it is rejected where the function is registered, or at its first call.
 
-An error of such a function must not end the process, even if it is no Exception: the panic of an extension module
+An error of such a function must not end the process, even if it is not an Exception: the panic of an extension module
 written in Rust is a BaseException. Only :data:`ENDING` end the program.
 """
 

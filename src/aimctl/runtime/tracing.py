@@ -122,7 +122,7 @@ def traced(
 
     def run(request: Request) -> Awaitable[Result | None]:
         answer: Any = reconcile(request)
-        # A reconciler that is no async function is an error that the controller reports.
+        # A reconciler that is not an async function is an error that the controller reports.
         return span_of(request, answer) if inspect.isawaitable(answer) else answer
 
     return run

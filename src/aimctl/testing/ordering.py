@@ -1,8 +1,8 @@
 """The order in which an event loop runs the tasks that are ready, chosen by a seed.
 
 Contract:
-    * Tasks that are ready in the same iteration of the loop run in a random order. Callbacks that are no steps of tasks
-      keep their positions, because asyncio promises their order.
+    * Tasks that are ready in the same iteration of the loop run in a random order. Callbacks that are not steps of
+      tasks keep their positions, because asyncio promises their order.
     * A group of tasks can be held: nothing of it runs until it is released, as in a process whose event loop is
       blocked. A task belongs to the group in the context variable :data:`GROUP`, which tasks inherit.
     * The order is a function of the random number generator and of what is scheduled.

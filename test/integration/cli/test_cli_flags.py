@@ -113,7 +113,7 @@ WRONG = {
         {},
         ["--leader-election-namespace", "'a/b'"],
     ),
-    "a variable that is no number": (
+    "a variable that is not a number": (
         ["manager"],
         {"AIM_DISCOVERY_LIMIT": "many"},
         ["AIM_DISCOVERY_LIMIT", "'many'"],

@@ -71,7 +71,7 @@ class _NoText(Exception):
 
 
 class RustPanic(BaseException):
-    """As the panic of an extension module in Rust: it is no Exception."""
+    """As the panic of an extension module in Rust: it is not an Exception."""
 
 
 def _refused_for_ever():
@@ -136,7 +136,9 @@ async def test_what_is_no_exception_is_logged_with_its_text():
         async with running(reconcile, HandFed("a")):
             await asyncio.sleep(0.001)
     (entry,) = [entry for entry in logs if entry["event"] == "reconcile failed"]
-    assert entry["error"] == "the reconciler raised RustPanic('index out of bounds'), which is no Exception"
+    assert (
+        entry["error"] == "the reconciler raised RustPanic('index out of bounds'), which is not an Exception"
+    )
     assert isinstance(entry["exc_info"].__cause__, RustPanic)
 
 
@@ -170,7 +172,7 @@ async def test_what_is_no_request_is_dropped_from_the_queue(item):
             await asyncio.sleep(1)
     assert seen == [A]
     (entry,) = [entry for entry in logs if entry["log_level"] == "error"]
-    assert (entry["event"], entry["item"]) == ("dropped what is no request", repr(item))
+    assert (entry["event"], entry["item"]) == ("dropped an item that is not a Request", repr(item))
 
 
 @virtual_time

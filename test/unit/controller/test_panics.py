@@ -1,4 +1,4 @@
-"""A panic of an extension module in Rust is no Exception. In a function that a user passes it costs only that call."""
+"""A panic of an extension module in Rust is not an Exception. In a function that a user passes it costs only that call."""
 
 from __future__ import annotations
 

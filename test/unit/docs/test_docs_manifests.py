@@ -21,7 +21,7 @@ FRAGMENTS = {
     ("docs/operating.md", "env"): "the variables that test_traces.py sets",
     ("docs/security.md", "spec"): "the spec of an AIMClusterRuntimeConfig, see below",
 }
-"""Blocks that are no objects, by page and first key, and where they are checked instead."""
+"""Blocks that are not objects, by page and first key, and where they are checked instead."""
 ELSEWHERE = {
     "argoproj.io/v1alpha1": "health checks are tested in test/install",
     "helm.toolkit.fluxcd.io/v2": "health checks are tested in test/install",

@@ -141,9 +141,9 @@ def test_names_that_yaml_reads_as_other_types_are_quoted(name: str) -> None:
     [
         ("get", ["verbs='get'", "pods", "use a tuple"]),
         ((), ["verbs=()", "use a tuple"]),
-        (("get", "read"), ["'read' is no verb", "use get, list"]),
-        (("Get",), ["'Get' is no verb"]),
-        (("apply",), ["'apply' is no verb", "patch"]),
+        (("get", "read"), ["'read' is not a verb", "use get, list"]),
+        (("Get",), ["'Get' is not a verb"]),
+        (("apply",), ["'apply' is not a verb", "patch"]),
     ],
     ids=str,
 )

@@ -375,7 +375,7 @@ class D(Model):
             Annotated[list[Item], Meta(extra_json_schema=LIST_SET)],
             ("Thing.spec.x", "set of objects", "list_map"),
         ),
-        (of_msgspec, Annotated[str, Meta(extra_json_schema=LIST_SET)], ("Thing.spec.x", "no list")),
+        (of_msgspec, Annotated[str, Meta(extra_json_schema=LIST_SET)], ("Thing.spec.x", "not a list")),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else getattr(value, "__name__", "type"),
 )

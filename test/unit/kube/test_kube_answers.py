@@ -158,7 +158,7 @@ async def test_a_list_whose_items_are_null_is_empty() -> None:
     ],
 )
 async def test_a_body_that_is_not_a_list_is_a_decode_error(body: bytes) -> None:
-    """Checklist 54: lists in Table form are refused (and anything else that is no list of objects)."""
+    """Checklist 54: lists in Table form are refused (and anything else that is not a list of objects)."""
     with pytest.raises(DecodeError):
         await parse_list(PODS, body)
 

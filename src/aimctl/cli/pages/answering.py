@@ -93,7 +93,7 @@ def require_answer(answers: Sequence[Answer | None], *, hint: str = "") -> None:
 
 
 def forbidden(rights: Sequence[Right], *, role: str = "view", hint: str = "") -> NoReturn:
-    """Raise CommandError for rights without which there is no answer."""
+    """Raise CommandError for missing permissions without which there is no answer."""
     raise CommandError(
         f"forbidden: you may not {rights[0]}. {how_to_get(rights, role=role)}{hint}", exit_code=FORBIDDEN
     )

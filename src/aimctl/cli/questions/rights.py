@@ -1,4 +1,4 @@
-"""Missing rights as sentences: which right is missing, and what an administrator can do."""
+"""Missing permissions as sentences: which one is missing, and what an administrator can do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _VIEWED = frozenset({"jobs", "pods", "persistentvolumeclaims", "events"})
 
 
 def rights_json(rights: Iterable[Right]) -> list[dict[str, Any]]:
-    """As part of a document; a right for the whole cluster has no namespace."""
+    """As part of a document; a permission for the whole cluster has no namespace."""
     return [
         {"verb": one.verb, "group": one.group, "resource": one.resource}
         | ({"namespace": one.namespace} if one.namespace else {})
@@ -41,7 +41,7 @@ def missing_rights(rights: Sequence[Right]) -> list[str]:
 
 
 def how_to_get(rights: Sequence[Right], *, role: str = "view") -> str:
-    """The commands that grant the rights; ``role`` is the cluster role that covers those of the operator's kinds."""
+    """The commands that grant the permissions; ``role`` is the cluster role that covers the operator's kinds."""
     viewed = [one for one in rights if one.group == GROUP or one.resource in _VIEWED]
     others = sorted({_name(one) for one in rights if one not in viewed})
     out = []

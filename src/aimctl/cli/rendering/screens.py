@@ -51,7 +51,7 @@ class Page:
         rows: lines for a reader, for a width.
         foot: lines below them, which a live view never omits.
         worst_first: the rows with what is not Ready first, for a live view without room for all; None: as ``rows``.
-        notes: remarks for a reader, such as missing rights.
+        notes: remarks for a reader, such as missing permissions.
         code: the exit code.
     """
 

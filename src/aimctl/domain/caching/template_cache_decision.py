@@ -199,7 +199,7 @@ def _progress(seen: TemplateCacheObservation, entries: list[Entry]) -> tuple[dic
         total, downloaded = total + expected, downloaded + arrived
         done = done and entry.state is CacheState.AVAILABLE
     percent = 100 if done else min(99, 100 * downloaded // total) if total else 0
-    # Sizes may be mistakes, and the API server rejects a sum that is no int64 with the whole status.
+    # Sizes may be mistakes, and the API server rejects a sum that is not an int64 with the whole status.
     total, downloaded = min(total, MAX_BYTES), min(downloaded, MAX_BYTES)
     before = seen.cache.view.status.progress
     current = {

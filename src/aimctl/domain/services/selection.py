@@ -5,7 +5,7 @@ Contract:
       :mod:`aimctl.domain.services.candidates`. If exactly one remains, it is selected. Otherwise none is, and the
       message says why.
     * If no template has the values of the overrides, the steps before that one find their base: the only template that
-      passes them. Derived templates are no base.
+      passes them. Derived templates are not bases.
     * :func:`choose` first applies what takes precedence over selection: ``spec.templateRef``, the template that the
       service uses already, and the default template of the model.
     * The result does not depend on the order of the templates. It does not depend either on which of several templates

@@ -79,7 +79,7 @@ def to_body(body: Body) -> dict[str, Any]:
     """The body of an object as a new dict.
 
     Raises:
-        EncodeError: it is no object, or a field cannot be encoded; the message names the field and the remedy.
+        EncodeError: it is not an object, or a field cannot be encoded; the message names the field and the remedy.
         MetadataOnly: it is an Object of which only the metadata is known.
     """
     plain = to_plain(body)

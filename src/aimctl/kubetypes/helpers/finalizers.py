@@ -34,7 +34,7 @@ def add_finalizer(obj: Body, finalizer: str) -> dict[str, Any]:
     """The body of the object with the finalizer, at the end of the list; unchanged if it has the finalizer.
 
     Raises:
-        ValueError: it is no valid name of a finalizer.
+        ValueError: it is not a valid name of a finalizer.
     """
     if finalizer not in _STANDARD and not _NAME.fullmatch(finalizer):
         raise ValueError(

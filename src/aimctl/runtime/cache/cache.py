@@ -139,11 +139,11 @@ class Cache:
 
         Raises:
             ClashingDeclaration: the kind is declared in another way; the message shows both declarations.
-            TypeError: the kind is no Resource, ``namespaces`` is a single text, or a selector is no text.
+            TypeError: the kind is not a Resource, ``namespaces`` is a single string, or a selector is not a string.
             ValueError: a selector, a namespace or the projection is invalid.
         """
         if not isinstance(resource, Resource):
-            raise TypeError(f"{resource!r} is no kind: use a Resource, such as CONFIG_MAPS")
+            raise TypeError(f"{resource!r} is not a kind: use a Resource, such as CONFIG_MAPS")
         if namespaces is None:
             namespaces = self._namespaces if resource.namespaced else ()
         check_texts("namespaces", namespaces)

@@ -310,7 +310,9 @@ class Controller:
                     await self._reconcile_once(QueueItem(Request(*entry.item), entry.priority))
                 else:
                     self._log.error(
-                        "dropped what is no request", item=repr(entry.item), remedy=_NO_REQUEST_REMEDY
+                        "dropped an item that is not a Request",
+                        item=repr(entry.item),
+                        remedy=_NO_REQUEST_REMEDY,
                     )
             finally:
                 self._invoker.when_ended(entry.item, partial(self._queue.done, entry.item))

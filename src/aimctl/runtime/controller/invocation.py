@@ -1,8 +1,8 @@
 """One call of a reconciler, in a task of its own and with a time limit.
 
 Contract:
-    * Every result or exception of the reconciler is returned, also one that is no Exception. Only a cancellation of the
-      caller, and what ends the program, is raised.
+    * Every result or exception of the reconciler is returned, also one that is not an Exception. Only a cancellation of
+      the caller, and what ends the program, is raised.
     * A reconcile that exceeds the time limit is cancelled, and counts as an error that says so.
     * If the caller is cancelled, so is the reconcile, and the caller waits for its end.
     * A reconcile that ignores its cancellation is logged with the line at which it waits, and abandoned: neither the
@@ -191,7 +191,7 @@ def _converted(error: BaseException) -> BaseException:
     """What the reconciler raised, as an Exception, unless it ends the program."""
     if isinstance(error, (Exception, *ENDING)):
         return error
-    text = f"the reconciler raised {error!r}, which is no Exception"
+    text = f"the reconciler raised {error!r}, which is not an Exception"
     if isinstance(error, BaseExceptionGroup):
         if error.subgroup(ENDING) is not None:
             return error

@@ -10,7 +10,7 @@
     conflict        no                 after 0.1 s; failures are neither counted nor reset
     refused         no                 rate limited: this process may not write now (see ``WriteRefused``)
 
-A conflict is no error: another client has written the object between the read and the write, which is normal with
+A conflict is not an error: another client has written the object between the read and the write, which is normal with
 optimistic locking. The next reconcile reads the newer object. A server-side-apply conflict about field ownership does
 not resolve itself, so it is an error. So is the eleventh consecutive conflict of one request.
 """

@@ -100,7 +100,7 @@ _head = msgspec.json.Decoder(_Head)
 @final
 @dataclass(frozen=True, slots=True)
 class UnreadableItem:
-    """An item of a list that is no object of the kind.
+    """An item of a list that is not an object of the kind.
 
     Attributes:
         key: its key, if it can be read.
@@ -121,7 +121,7 @@ class ObjectList(Generic[T]):
         resource_version: of the collection at the time of the list; a watch may start there.
         continue_token: requests the next page; "" on the last page.
         remaining: number of objects after this page, if the server reports it.
-        unreadable: the items that are no objects of the kind; empty unless the reader asked to skip them.
+        unreadable: the items that are not objects of the kind; empty unless the reader asked to skip them.
     """
 
     items: tuple[Object[T], ...]
@@ -137,7 +137,7 @@ async def parse_list(resource: Resource[T], body: bytes, *, skip_unreadable: boo
     Args:
         resource: the kind that was requested.
         body: the response.
-        skip_unreadable: return the items that are no objects in :attr:`ObjectList.unreadable` instead of raising.
+        skip_unreadable: return the items that are not objects in :attr:`ObjectList.unreadable` instead of raising.
 
     Raises:
         DecodeError: the body is not a list (a Table is not), it is a list of another kind, version or scope, all items

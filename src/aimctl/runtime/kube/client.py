@@ -287,7 +287,7 @@ class Client(Reader):
             propagation: ``Background``, ``Foreground`` or ``Orphan``: what happens to the objects that it owns. None
                 for the default of the kind.
             grace_period_seconds: time until the object is removed, for pods; None for the default of the object.
-            missing_ok: whether an object that does not exist is no error.
+            missing_ok: whether an object that does not exist is not an error.
 
         Raises:
             Conflict: another object has the name, or the object has changed, see ``uid`` and ``resource_version``.

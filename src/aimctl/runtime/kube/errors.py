@@ -139,7 +139,7 @@ class ApiError(KubeError):
 
     @property
     def causes(self) -> tuple[Mapping[str, Any], ...]:
-        """``details.causes``: field, reason and message of each; those that are no objects are left out."""
+        """``details.causes``: field, reason and message of each; those that are not objects are left out."""
         causes = self.details.get("causes")
         return tuple(cause for cause in causes if isinstance(cause, dict)) if isinstance(causes, list) else ()
 

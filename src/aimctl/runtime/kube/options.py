@@ -222,7 +222,7 @@ def identity_of(body: Mapping[str, Any]) -> tuple[str, str]:
     """Name and namespace in ``metadata`` of a plain body; "" if absent.
 
     Raises:
-        EncodeError: the metadata is no object, or the name or the namespace is no text.
+        EncodeError: the metadata is not an object, or the name or the namespace is not a string.
     """
     metadata = body.get("metadata") or {}
     if not isinstance(metadata, dict):

@@ -222,7 +222,7 @@ class Manager:
                 attribute ``needs_leader_election`` of the runnable says; without it True.
 
         Raises:
-            TypeError: it has no ``run()`` and is no function.
+            TypeError: it has no ``run()`` and is not a function.
             ValueError: a controller of this name exists already: their metrics would be mixed up.
             RuntimeError: the manager is stopping.
         """

@@ -11,7 +11,7 @@ Contract:
       group it is refused.
     * Each task has a copy of the context in which the group was started, also if the runnable is added later.
     * A runnable that raises, or that other code cancels, is reported with its name as soon as its task ends. Returning
-      is no failure, nor is a cancellation together with the owner of the group.
+      is not a failure, nor is a cancellation together with the owner of the group.
     * So is a runnable whose ``stop()`` raises; it is cancelled.
     * :meth:`RunnableGroup.remove` ends one runnable; the group forgets it.
     * A group is an async context manager. Leaving it cancels what still runs.

@@ -84,7 +84,7 @@ class Right(NamedTuple):
 
 
 def rights_of(permissions: Iterable[Permission], namespaces: Sequence[str] = ()) -> tuple[Right, ...]:
-    """Return the rights that these permissions are, each once.
+    """Return the single rights, each with one verb, that these permissions consist of, each once.
 
     Args:
         permissions: what is needed.
@@ -116,17 +116,17 @@ async def check_requirements(
     kinds: Iterable[tuple[str, str, str]] = (),
     remedies: Remedies | None = None,
 ) -> None:
-    """Check that all kinds are served, all rights are granted, and all further conditions are met.
+    """Check that all kinds are served, all permissions are granted, and all further conditions are met.
 
     Args:
         client: asks with the account of the process.
         requirements: its CRDs and checks.
-        rights: all rights that are needed.
+        rights: all permissions that are needed.
         kinds: plural, group and kind of required kinds, in addition to those of the CRDs.
         remedies: the ends of the messages.
 
     Raises:
-        NotInstalled: a kind, a right or a condition is missing.
+        NotInstalled: a kind, a permission or a condition is missing.
         KubeError: the API server cannot be reached or rejects the requests.
     """
     remedies = remedies or Remedies()

@@ -73,7 +73,7 @@ class Documents:
         kubernetes: the version that the server reports, such as 1.36.3.
 
     Raises:
-        ValueError: ``kubernetes`` is no version.
+        ValueError: ``kubernetes`` is not a version.
     """
 
     def __init__(

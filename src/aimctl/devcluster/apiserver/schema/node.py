@@ -99,7 +99,7 @@ class Node:
         nullable: whether null is a valid value.
         properties: the known keys of a map, and the schemas of their values.
         additional: schema of additional keys; None if they are unknown keys.
-        items: schema of the items of a list; None if it is no list or they are not described.
+        items: schema of the items of a list; None if it is not a list or they are not described.
         default: value for an absent key; UNSET if there is none.
         required: keys that must be present.
         enum: the allowed values; empty if all are allowed.

@@ -145,7 +145,7 @@ def _patch(response: Mapping[str, Any], *, mutating: bool) -> Sequence[Any]:
     except (binascii.Error, TypeError, ValueError) as error:
         raise _Malformed(f"cannot decode response.patch: {error}") from error
     if not isinstance(operations, list):
-        raise _Malformed("cannot decode response.patch: it is no list of operations")
+        raise _Malformed("cannot decode response.patch: it is not a list of operations")
     return operations
 
 

@@ -53,7 +53,7 @@ def _shown(part: list[int]) -> str:
 
 
 def parse_indexes(text: str) -> frozenset[int]:
-    """The indexes of a text like ``0-2,5``. Parts that are no numbers are left out."""
+    """The indexes of a text like ``0-2,5``. Parts that are not numbers are left out."""
     return frozenset(_numbers(text.split(",")))
 
 

@@ -89,7 +89,7 @@ def _complete(
 
 
 def _exceeds(one: str, other: str) -> bool:
-    """Whether one quantity is larger than the other; False if one of them is no quantity."""
+    """Whether one quantity is larger than the other; False if one of them is not a quantity."""
     first, second = _amount(one), _amount(other)
     return first is not None and second is not None and first > second
 

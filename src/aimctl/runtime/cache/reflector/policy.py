@@ -281,7 +281,7 @@ def after_check(known: str, newest: str, *, silences: int, bookmarks: bool) -> N
 
 
 def went_back(known: str, version: str) -> bool:
-    """Whether ``version`` is older than ``known``. Versions that are no numbers cannot be compared."""
+    """Whether ``version`` is older than ``known``. Versions that are not numbers cannot be compared."""
     try:
         return known.isdecimal() and version.isdecimal() and int(version) < int(known)
     except ValueError:  # too long for int()

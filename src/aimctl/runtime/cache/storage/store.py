@@ -3,7 +3,7 @@
 Contract:
     * Reads return the shared, immutable objects without copying. Lists have no particular order.
     * Methods that write return the changes in the order in which handlers should receive them. An object with an
-      unchanged resourceVersion is no change.
+      unchanged resourceVersion is not a change.
     * An object is never replaced by an older state, whether from a watch, a list or the response to a write. Versions
       are compared as numbers. ``stale_dropped`` counts states that the watch had already passed, but not the events
       caused by the process's own writes.

@@ -61,5 +61,5 @@ def _informer(cache: Cache, kind: Resource[T] | Informer[T]) -> Informer[T]:
     if isinstance(kind, Informer):
         return kind
     if not isinstance(kind, Resource):
-        raise TypeError(f"{kind!r} is no kind: use a Resource, such as CONFIG_MAPS, or an informer")
+        raise TypeError(f"{kind!r} is not a kind: use a Resource, such as CONFIG_MAPS, or an informer")
     return cache.declared(kind) or cache.declare(kind)

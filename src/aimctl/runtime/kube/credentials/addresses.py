@@ -68,7 +68,7 @@ def parse_address(text: str, *, name: str, example: str) -> Address:
 
 
 def split_zone(url: URL) -> tuple[str, str]:
-    """The address to connect to, and the host without its zone: "" if it is no IPv6 address with a zone.
+    """The address to connect to, and the host without its zone: "" if it is not an IPv6 address with a zone.
 
     The zone of a link-local address, ``eth0`` in ``https://[fe80::1%25eth0]:6443``, is encoded in a URL (RFC 6874). It
     names an interface of this machine, so it is neither sent to the server nor compared with a certificate.

@@ -213,7 +213,7 @@ class EventRecorder:
             action: what the controller did, a word in CamelCase of at most 128 characters.
 
         Raises:
-            TypeError: the reason, action or message is no text.
+            TypeError: the reason, action or message is not a string.
             ValueError: the API server would reject the type, reason or action.
         """
         _check_event(type_, reason, message, action)

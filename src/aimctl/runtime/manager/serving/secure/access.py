@@ -198,7 +198,7 @@ class Access:
 
 
 def _bearer_token(authorization: Sequence[str]) -> str | None:
-    """The token, or None if there is none, more than one, or one that is no text of visible ASCII characters."""
+    """The token, or None if there is none, more than one, or one with other characters than visible ASCII."""
     if len(authorization) != 1:
         return None
     scheme, _, token = authorization[0].strip().partition(" ")

@@ -90,7 +90,7 @@ class Protection:
         self._metrics = metrics
         self._name = name
         self._log: FilteringBoundLogger = logger or structlog.get_logger(__name__)
-        # Reviews are no writes of a leader: they are neither fenced nor observed by the cache.
+        # Reviews are not writes of a leader: they are neither fenced nor observed by the cache.
         sender = (options.reviewer or client).with_(write_guard=None, on_write=None, on_delete=None)
         self._access = Access(sender, options.audiences, clock=clock, logger=logger)
         self._certificate: Certificate | None = None
