@@ -104,4 +104,4 @@ SELF_SUBJECT_ACCESS_REVIEWS = _kind(
     SelfSubjectAccessReview,
     namespaced=False,
 )
-"""Create one to learn whether the own account has a permission. The server does not store it."""
+"""Create one to learn whether the account of the request has a permission. The server does not store it."""

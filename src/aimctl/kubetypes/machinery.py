@@ -136,6 +136,6 @@ class AccessReviewStatus(View, frozen=True, gc=False):
 
 
 class SelfSubjectAccessReview(View, frozen=True, gc=False):
-    """``authorization.k8s.io/v1.SelfSubjectAccessReview``: whether the own account may do something."""
+    """``authorization.k8s.io/v1.SelfSubjectAccessReview``: whether the account of the request may do something."""
 
     status: AccessReviewStatus = AccessReviewStatus()

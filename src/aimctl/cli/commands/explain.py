@@ -30,7 +30,7 @@ def explain(
 
     Follows the object's references to the root cause and shows each object on the path with its state, condition and
     reason, then the message of the root cause and commands to run. Exit code: 0 if the object is Ready, 3 if not, 4 if
-    it does not exist, 5 if a right is missing, 1 if the cluster gives no answer.
+    it does not exist, 5 if a permission is missing, 1 if the cluster gives no answer.
     """
     from aimctl.cli.pages.answering import answer
     from aimctl.cli.pages.explain import explain_page

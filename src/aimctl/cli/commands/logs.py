@@ -32,7 +32,7 @@ def logs(
 
     The newest pod is used: of the discovery Job of a template, of the download Job of a cache, or of the
     InferenceService of a service. Which one it is goes to standard error. Exit code: 0, 4 if there is no such object
-    or no pod, 5 if a right is missing, 1 if the cluster gives no answer.
+    or no pod, 5 if a permission is missing, 1 if the cluster gives no answer.
     """
     from aimctl.cli.connect import connected, run
     from aimctl.cli.pages.logs import print_log

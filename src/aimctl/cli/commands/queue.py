@@ -19,7 +19,7 @@ def queue(
 
     Templates that wait are listed in the order in which slots are assigned. Templates that are paused after a failed
     attempt, and those whose Job cannot be created, follow with the cause. Exit code: 0, 4 if the namespace does not
-    exist, 5 if a right is missing, 1 if the cluster gives no answer.
+    exist, 5 if a permission is missing, 1 if the cluster gives no answer.
     """
     from aimctl.cli.pages.answering import answer
     from aimctl.cli.pages.queue import queue_page

@@ -40,7 +40,7 @@ def rediscover(
 
     Use it after a change outside of the templates: the content of a Secret, or a registry that was down. If one request
     fails, the others are still made, as long as the cluster answers. Exit code: 0 if all were made, 4 if a template
-    does not exist, 5 if a right is missing, 1 for any other failure.
+    does not exist, 5 if a permission is missing, 1 for any other failure.
     """
     from aimctl.cli.connect import run
 
@@ -114,7 +114,7 @@ async def _request(link: Connected, resource: Resource[Any], name: str, namespac
     """Set the annotation and return its value.
 
     Raises:
-        CommandError: the template does not exist, needs no discovery, or a right is missing.
+        CommandError: the template does not exist, needs no discovery, or a permission is missing.
     """
     from aimctl.cli.errors import CommandError
     from aimctl.cli.exits import NOT_FOUND

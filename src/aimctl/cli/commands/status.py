@@ -37,7 +37,7 @@ def status(
     Templates, Jobs, caches and InferenceServices stand below the service that uses them; templates and caches that no
     service uses, and models, follow. With --problems, objects that are not Ready for the same reason share one row, and
     those that only wait for another object are counted. Exit code: 0 if all that is shown is Ready, 3 if something is
-    not, 4 if no object or namespace has the name, 5 if a right is missing, 1 if the cluster gives no answer.
+    not, 4 if no object or namespace has the name, 5 if a permission is missing, 1 if the cluster gives no answer.
     """
     from aimctl.cli.pages.answering import answer
     from aimctl.cli.pages.status import status_page

@@ -322,7 +322,7 @@ def _verbatim(text: str) -> str:
 
 
 def own_pods(cache: Object[AIMModelCache]) -> List:
-    """A read of the pods of all downloads of a cache. Names exclude a second Job, but a pod may outlive its Job."""
+    """A read of the pods of all downloads of a cache. The name of a Job exists once, but its pod may outlive it."""
     selector = ",".join(f"{name}={value}" for name, value in _labels(cache, DOWNLOAD).items())
     return List(PODS, cache.meta.namespace, selector)
 

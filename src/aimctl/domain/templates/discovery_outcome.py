@@ -189,7 +189,7 @@ def judge(job: ObservedJob, known: Known, *, now: datetime, again: bool = False)
 
 
 def _without_pod(job: ObservedJob, known: Known, now: datetime) -> Stuck | Waiting | List | None:
-    """A Job without a pod, for how long it may stay so; None for any other Job.
+    """What is known about a Job that has no pod; None for any other Job. After some time it is given up.
 
     A pod that is missing from the cache may run. It is therefore read from the server before the Job is given up.
     """
