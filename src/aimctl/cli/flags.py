@@ -238,7 +238,9 @@ def parse_object(kind: str, name: str | None, subcommand: str) -> tuple[str, str
     if found is None:
         known = ", ".join(one.short_names[0] for one in KINDS)
         words = [text for one in KINDS for text in (one.name.lower(), one.plural, *one.short_names)]
-        similar = did_you_mean(word.lower(), words) or f"use one of {known}"
+        both = command(f"aimctl {subcommand} aimsvc {word}", namespaced=True)
+        name_only = "" if slash or name else f", followed by the name, such as: {both}"
+        similar = did_you_mean(word.lower(), words) or f"use one of {known}{name_only}"
         raise typer.BadParameter(f"{word!r} is not a kind of the operator: {similar}")
     wanted = after if slash else name
     if not wanted:

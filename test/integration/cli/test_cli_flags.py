@@ -146,6 +146,11 @@ WRONG = {
         {},
         ["NAMES", "'aimst/llama'", "AIMClusterServiceTemplates with --cluster"],
     ),
+    "a name without its kind": (
+        ["explain", "chat"],
+        {},
+        ["'chat'", "aimsvc", "such as: aimctl explain aimsvc chat"],
+    ),
     "a path to explain": (["explain", "aimsvc", "team/chat"], {}, ["NAME", "'team/chat'", "with -n"]),
     "a path after a kind": (["explain", "aimsvc/team/chat"], {}, ["NAME", "'team/chat'", "with -n"]),
     "a name in capitals": (["explain", "aimsvc", "Chat"], {}, ["NAME", "'Chat'", "lower-case"]),

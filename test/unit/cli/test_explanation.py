@@ -13,6 +13,7 @@ from aimctl.api.v1alpha1 import CacheState, ModelState, ServiceState, TemplateSt
 from aimctl.cli.pages.explain import render
 from aimctl.cli.questions.answers import Question
 from aimctl.cli.questions.explanation import LONGEST_PATH, explain
+from aimctl.cli.questions.pods import has_log
 from aimctl.cli.questions.references import RULES
 from aimctl.cli.questions.remedies import advice, commands
 from aimctl.cli.suggestions import Typed, typed
@@ -662,6 +663,37 @@ def test_what_cannot_proceed_without_help_is_not_in_progress(reason, heading):
     assert f"{heading}: AIMService team/chat ({reason})" in lines(explained(paper, "aimsvc", "chat"), paper)
 
 
+def serving(**container):
+    """A service whose InferenceService has a pod with such a container."""
+    ready = condition("Ready", False, "MinimumReplicasUnavailable", "wait")
+    labels = {"serving.kserve.io/inferenceservice": "chat"}
+    return [
+        uses(template(), "RuntimeNotReady"),
+        thing("InferenceService", "chat", "team", status={"conditions": [ready]}),
+        thing("Pod", "chat-1", "team", meta={"labels": labels}, status={"containerStatuses": [container]}),
+    ]
+
+
+@pytest.mark.parametrize("reason", ["CrashLoopBackOff", "ImagePullBackOff"])
+def test_a_serving_pod_that_cannot_run_is_not_in_progress(reason):
+    paper = Paper(*serving(state={"waiting": {"reason": reason}}))
+    assert f"Root cause: Pod team/chat-1 ({reason})" in lines(explained(paper, "aimsvc", "chat"), paper)
+
+
+def test_a_service_whose_pods_state_no_problem_suggests_what_kserve_runs():
+    paper = Paper(*serving(state={"running": {}}))
+    found = explained(paper, "aimsvc", "chat")
+    assert "In progress: InferenceService team/chat (MinimumReplicasUnavailable)" in lines(found, paper)
+    labels = "serving.kserve.io/inferenceservice=chat"
+    assert suggested(found)[0] == f"kubectl get deployments,replicasets,pods -n team -l {labels}"
+
+
+@pytest.mark.parametrize(("last", "logged"), [({}, False), ({"terminated": {"exitCode": 1}}, True)])
+def test_a_container_that_waits_to_be_started_again_has_a_log(last, logged):
+    *_, pod_ = serving(state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState=last)
+    assert has_log(pod_) is logged
+
+
 def test_objects_that_refer_to_each_other_are_shown_once():
     loop = cache(status("Pending", "TemplateNotDiscovered"))
     found = explained(Paper(warming, loop), "aimst", "llama")
@@ -749,6 +781,12 @@ def test_a_failed_discovery_is_repeated_on_request():
     assert "use the command below" in advice(found.causes[0])
     cluster = template("base", "", state=status("Failed", "DiscoveryFailed"))
     assert "aimctl rediscover base --cluster" in suggested(explained(Paper(cluster), "aimclst", "base"))
+
+
+def test_a_server_that_cannot_be_reached_has_the_remedy_that_its_message_has_no_space_for():
+    paper = Paper(model_cache(status("Failed", "SourceUnavailable", "the server is unreachable")))
+    text = " ".join(lines(explained(paper, "aimmc", "weights"), paper))
+    assert "check the network policies and the proxy" in text
 
 
 def test_a_blocked_discovery_is_not_requested_again():

@@ -202,7 +202,7 @@ def _cause(alike: Sequence[Cause], width: int | None) -> list[Text]:
     """The deepest object that states a reason, or several with one message; then the operator's report about it."""
     cause, *others = alike
     one, report = cause.health, cause.report
-    heading = "In progress" if cause.reported.level is Level.BUSY else "Root cause"
+    heading = "In progress" if cause.proceeds else "Root cause"
     titles = ", ".join([one.title, *(other.health.title for other in others)])
     out = paragraph(f"{heading}: {titles} ({one.reason or one.state})", width, style="bold")
     out += paragraph(one.message, width, indent="  ")

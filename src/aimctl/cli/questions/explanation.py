@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.kinds import SERVICES
 from aimctl.cli.questions.health import Health, Node, examine, unseen
 from aimctl.cli.questions.references import references
+from aimctl.cli.rendering.levels import Level
 from aimctl.kubetypes.builtin import CORE_EVENTS
 from aimctl.runtime.kube import Object
 
@@ -47,6 +48,15 @@ class Cause:
     def reported(self) -> Health:
         """The operator's report; the health itself if that is the report."""
         return self.report or self.health
+
+    @property
+    def proceeds(self) -> bool:
+        """Whether the object proceeds without a user.
+
+        If the pods of a Job fail, the operator reports this itself. For a pod of an InferenceService it does not.
+        """
+        serves = self.health.kind == "Pod" and self.reported.kind == SERVICES.kind
+        return self.reported.level is Level.BUSY and not (serves and self.health.level is Level.BAD)
 
     def to_json(self) -> dict[str, Any]:
         """As part of a document."""

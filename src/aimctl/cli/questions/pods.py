@@ -73,8 +73,8 @@ class Trail:
 
 
 def has_log(pod: Object[Any]) -> bool:
-    """Whether a container of the pod runs or has run."""
-    states = (one.state for one in pod.view.container_statuses)
+    """Whether a container of the pod runs or has run, also if it now waits to be started again."""
+    states = (state for one in pod.view.container_statuses for state in (one.state, one.last_state))
     return any(one.running is not None or one.terminated is not None for one in states)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from aimctl.cli.kinds import short_name
 from aimctl.cli.suggestions import command
+from aimctl.domain.services.kserve.name import runtime_name
+from aimctl.domain.services.kserve.status import POD_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +27,8 @@ _ADVICE: Mapping[str, str] = {
     " change, use the command below.",
     "GPUNotAvailable": "Add such a node, or use a template for GPUs that the cluster has. The template"
     " becomes available by itself when the node joins.",
+    "SourceUnavailable": "If it lasts, check the network policies and the proxy of the download pods, and HF_ENDPOINT"
+    " or AWS_ENDPOINT_URL in their environment.",
 }
 """By reason, for messages of the operator that name the cause only."""
 
@@ -40,6 +44,8 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "StorageClassNotFound": ("kubectl get storageclass",),
     "NoDefaultStorageClass": ("kubectl get storageclass",),
     "RuntimeNotInstalled": ("kubectl get crd inferenceservices.serving.kserve.io",),
+    "RuntimeNotReady": ("kubectl get deployments,replicasets,pods {where} -l {of_service}",),
+    "RuntimeStarting": ("kubectl get deployments,replicasets,pods {where} -l {of_service}",),
     "NotReconciled": (
         "kubectl get deployment,lease aimctl-manager -n {operator_namespace}",
         "kubectl logs deployment/aimctl-manager --tail=20 -n {operator_namespace}",
@@ -77,6 +83,7 @@ def commands(
         "where_or_operator": where or f"--operator-namespace {operator_namespace}",
         "operator_namespace": operator_namespace,
         "patch": shlex.quote(patch),
+        "of_service": f"{POD_LABEL}={runtime_name(shown.name, shown.namespace)}",
     }
     # What blocks a discovery has its remedy in the message; another request would change nothing.
     own = [
