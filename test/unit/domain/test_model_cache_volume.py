@@ -80,9 +80,18 @@ def test_the_headroom_is_that_of_the_runtime_config() -> None:
         (
             observe(of=None, spec={"storageClassName": "nfs"}),
             "StorageClassNotFound",
-            ["'nfs'", "spec.storageClassName", "defaultStorageClassName", "fast, standard"],
+            ["'nfs'", "storageClassName of its template cache, or of this model cache", "fast, standard"],
         ),
-        (observe(of=None, classes=NO_CLASSES), "NoDefaultStorageClass", ["default", "spec.storageClassName"]),
+        (
+            observe(of=None, runtime_config=config(defaultStorageClassName="nfs")),
+            "StorageClassNotFound",
+            ["'nfs'", "name another one in the runtime config's defaultStorageClassName"],
+        ),
+        (
+            observe(of=None, classes=NO_CLASSES),
+            "NoDefaultStorageClass",
+            ["defaultStorageClassName", "storageClassName of the template cache"],
+        ),
         (
             observe(of=None, runtime_config=Missing("RuntimeConfigNotFound", "no such")),
             "RuntimeConfigNotFound",

@@ -99,7 +99,8 @@ class ServiceSpec(View):
     runtime_config_name: ObjectName = Field(
         "default",
         description="Name of the AIMRuntimeConfig in this namespace, otherwise of the"
-        " AIMClusterRuntimeConfig. Only the one named default may be missing.",
+        " AIMClusterRuntimeConfig: environment of the inference pods, label propagation, and storage of the"
+        " cache of a cluster template. Only the one named default may be missing.",
     )
     replicas: Int32 = Field(
         1,

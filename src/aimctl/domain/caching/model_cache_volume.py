@@ -230,13 +230,17 @@ def _class_problem(seen: ModelCacheObservation, name: str) -> tuple[str, str]:
     if name and name not in seen.classes.names:
         existing = list_few(sorted(seen.classes.names)) or "none"
         near = similar(name, seen.classes.names)
+        # A class of the cache takes precedence over that of the runtime config.
+        where = "storageClassName of its template cache, or of this model cache if that names none"
+        if not seen.cache.view.spec.storage_class_name:
+            where = "the runtime config's defaultStorageClassName"
         return CLASS_NOT_FOUND, (
-            f"the cluster has no storage class {name!r}{near}: create it, or name another one in spec.storageClassName"
-            f" or in the runtime config's defaultStorageClassName. The cluster has {existing}"
+            f"the cluster has no storage class {name!r}{near}: create it, or name another one in {where}. The cluster"
+            f" has {existing}"
         )
     if not name and not seen.classes.default:
         return NO_DEFAULT_CLASS, (
-            "no storage class is named, and the cluster has no default one: name one in spec.storageClassName or in"
-            " the runtime config's defaultStorageClassName, or make one the default"
+            "no storage class is named, and the cluster has no default one: name one in the runtime config's"
+            " defaultStorageClassName, or in storageClassName of the template cache, or make one the default"
         )
     return "", ""
