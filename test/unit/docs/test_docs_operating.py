@@ -24,6 +24,7 @@ from aimctl.domain.templates.discovery_job import (
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.controller import HotLoopDetector
 from aimctl.runtime.manager import Manager, RuntimeMetrics
+from aimctl.runtime.program.extensions import add_extensions
 
 DOCS = Path(__file__).parents[3] / "docs"
 SOURCES = Path(aimctl.__file__).parent
@@ -142,6 +143,7 @@ async def test_the_debug_pages_are_documented():
     async with DevCluster(clock=LoopClock(), controllers=False) as cluster:
         manager = Manager(cluster.transport(), clock=cluster.clock)
         add_controllers(manager, OperatorOptions())
+        add_extensions(manager, [])
         actual = {f"/debug/{name}" for name in (*manager.endpoints.pages._pages, "status")}
     assert {row[0].strip("`") for row in rows("page")} == actual
 
