@@ -36,7 +36,7 @@ class Cause(NamedTuple):
 
 
 CAUSES = {
-    "AimNoLeader": Cause(["holderIdentity"]),
+    "AimNoLeader": Cause(["No manager leads"]),
     "AimEventLoopBlocked": Cause(["disturbing.py", "in blocks"]),
     "AimStuckReconcile": Cause(["hangs-0", "add_faults"]),
     "AimReconcileErrors": Cause(["policy.example", "rejects-"]),
