@@ -166,7 +166,7 @@ def custom_kinds(api) -> None:
     established = False
     for _ in range(300):
         definition.refresh()
-        conditions = definition.raw.get("status", {}).get("conditions", [])
+        conditions = (definition.raw.get("status") or {}).get("conditions") or []  # null at first
         established = any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
         if established:
             break
