@@ -9,7 +9,7 @@ Contract:
     * After a write, other than of the status, the object is observed and decided about again. So the status always
       reports what the writes have led to, and a decision never needs to predict the result of its own actions.
     * After a read, or when the cache lags behind the server (Conflict, a stale status), the rest of the plan is dropped
-      and the object is observed again. If the cache still lags behind after a Conflict, that is the error.
+      and the object is observed again. If the cache keeps the version after a Conflict, the reconcile ends with it.
     * After :data:`MAX_PASSES` the reconcile ends with an error, which the controller retries with back-off.
     * A plan that newly claims that an object is missing is not carried out while the cache of its kind is not up to
       date. The object is reconciled again every :data:`STALE_SECONDS`; see :mod:`aimctl.controllers.execution.claims`.

@@ -78,13 +78,13 @@ def prepare_definition(new: Obj, old: Mapping[str, Any] | None) -> None:
             new["status"] = {**status, "storedVersions": [*stored, *added]}
 
 
-def kinds_of(definition: Mapping[str, Any]) -> list[ServedKind]:
+def kinds_of(definition: Mapping[str, Any]) -> tuple[ServedKind, ...]:
     """The kinds of a valid definition, one for each served version."""
-    return list(_kinds_of(msgspec.json.encode([definition["metadata"]["name"], definition["spec"]])))
+    return _parsed(msgspec.json.encode([definition["metadata"]["name"], definition["spec"]]))
 
 
 @functools.lru_cache(maxsize=64)
-def _kinds_of(source: bytes) -> tuple[ServedKind, ...]:
+def _parsed(source: bytes) -> tuple[ServedKind, ...]:
     """The kinds of a definition with this name and spec. Each write of a definition asks three times."""
     name, spec = msgspec.json.decode(source)
     definition = {"metadata": {"name": name}, "spec": spec}
@@ -192,7 +192,7 @@ class CrdController:
             self._serve(record.object())
 
     @staticmethod
-    def _kinds_of(definition: Obj) -> list[ServedKind] | None:
+    def _kinds_of(definition: Obj) -> tuple[ServedKind, ...] | None:
         """The kinds of a stored definition; None if it is invalid, which is logged."""
         try:
             return kinds_of(definition)
