@@ -87,6 +87,7 @@ class LeaseTransport:
         latency: seconds before the server sees a request, and again before its response arrives.
         down: connections are refused.
         black_hole: requests never get a response; "request": the server does not see them, "answer": it does.
+        lost: requests of paths with this text get no response, and are given up after 30 s.
         fail: statuses to respond with, one per request; 0 passes the request to the server.
     """
 
@@ -95,6 +96,7 @@ class LeaseTransport:
         self.latency = 0.0
         self.down = False
         self.black_hole = ""
+        self.lost = ""
         self.fail: list[int] = []
         self.on_request: Any = None
 
@@ -105,6 +107,9 @@ class LeaseTransport:
         await asyncio.sleep(self.latency)
         if self.down:
             raise ConnectionFailed("refused", refused=True)
+        if self.lost and self.lost in request.path:
+            await asyncio.sleep(30)
+            raise ConnectionFailed("no response within 30 s")
         if self.black_hole == "request":
             await asyncio.Event().wait()
         answer = (

@@ -10,7 +10,7 @@ from aimctl.kubetypes import Resource
 from aimctl.runtime.cache import Informer
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.controller import CacheSyncTimeout, Channel, Controller, Request, generation_changed
-from aimctl.runtime.kube.errors import WriteRefused
+from aimctl.runtime.kube.errors import ConnectionFailed, WriteRefused
 from aimctl.runtime.manager import GraceExceeded, LeaderElectionOptions, LeaderLost, Manager, ManagerOptions
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.leaseapi import LeaseApi, LeaseTransport
@@ -180,6 +180,32 @@ async def test_shutdown_waits_for_runnables_during_the_grace_period():
         await story.end()
     assert story.diary[2:] == [(5, "quick ends"), (6, "slow is cancelled")]
     assert story.api.spec(LEASE)["holderIdentity"] == "me"  # the lease expires, because the work may continue
+
+
+@virtual_time
+@pytest.mark.parametrize("leader_election", [True, False])
+async def test_writes_without_a_response_end_within_the_grace_period(leader_election):
+    """Work that sends one write after the other, each until its time limit, as reconciles that wait for each other."""
+    story = Story(leader_election=leader_election)
+    errors = []
+
+    class Writes:
+        async def run(self):
+            while not errors or not isinstance(errors[-1], WriteRefused):
+                try:
+                    await story.manager.client.create(CONFIG_MAPS, {"metadata": {"name": "a"}}, "ns")
+                except (ConnectionFailed, WriteRefused) as error:
+                    errors.append(error)
+
+        def stop(self):
+            pass
+
+    story.manager.add(Writes())
+    story.transport.lost = "/configmaps"
+    await story.start(20)
+    await story.end()
+    assert now() == 20 + 29
+    assert "the manager is stopping, and its grace period of 30 s is over" in str(errors[-1])
 
 
 @virtual_time

@@ -18,7 +18,8 @@ Contract of :meth:`Lifecycle.run`:
     * If the lease is lost, everything is cancelled at once, and LeaderLost is raised: the process must exit with a
       non-zero status.
     * Runnables that do not end within the grace period are cancelled and named in :class:`GraceExceeded`. The lease
-      then expires instead of being released, because the work may not have ended.
+      then expires instead of being released, because the work may not have ended. A write is given up a second before,
+      so only other work takes longer.
     * The lease also expires if a write may still take effect (see ``Elector.release``).
     * Cancelling it stops everything without a grace period and releases the lease; CancelledError is raised when that
       is done, within a few seconds.
@@ -36,6 +37,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.runtime.controller import Synced
+from aimctl.runtime.kube.errors import WriteRefused
 from aimctl.runtime.manager.leaderelection.election import LeaderLost
 from aimctl.runtime.manager.runnables import Runnable, RunnableGroup, WaitsForCaches, Warmable
 
@@ -57,6 +59,9 @@ _WARM_UP_SECONDS = 30.0
 """Longest time for which slow caches delay the election."""
 _START_SECONDS = 5.0
 """Longest time for which slow sources delay the runnables of a new leader. Sources with filled caches start at once."""
+_LAST_WRITE_SECONDS = 1.0
+"""Writes are given up so long before the end of the grace period, so that their reconciles end within it; a tenth of a
+short grace period."""
 _POLL_SECONDS = 0.25
 """Interval of the checks whether the caches that are not synced are failing."""
 
@@ -116,6 +121,7 @@ class Lifecycle:
         self._holding = elector is not None
         self._removing: set[int] = set()
         self._lost = False
+        self._writes_end: float | None = None
 
         def group(name: str) -> RunnableGroup:
             return RunnableGroup(name, self._on_failure)
@@ -223,6 +229,21 @@ class Lifecycle:
             raise self._errors[0]
         if self._errors:
             raise BaseExceptionGroup("the manager failed", self._errors)
+
+    def check_write(self) -> float | None:
+        """The write guard of the shutdown: the seconds that a write starting now may take; None for no limit.
+
+        Raises:
+            WriteRefused: the grace period is over.
+        """
+        if self._writes_end is None:
+            return None
+        left = self._writes_end - self._clock.monotonic()
+        if left <= 0:
+            raise WriteRefused(
+                f"not sent: the manager is stopping, and its grace period of {self._grace:g} s is over"
+            )
+        return left
 
     # ---- start
 
@@ -336,6 +357,8 @@ class Lifecycle:
         self.state = "stopping"
         late = {*await self._steering.cancel(), *await self._waiting.cancel()}
         deadline = self._clock.monotonic() + grace
+        if grace > 0:
+            self._writes_end = deadline - min(_LAST_WRITE_SECONDS, grace / 10)
 
         def left() -> float:
             return grace if grace <= 0 else max(0.001, deadline - self._clock.monotonic())

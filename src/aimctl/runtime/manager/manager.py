@@ -147,7 +147,7 @@ class Manager:
             freeze_after_sync=self.options.freeze_after_sync,
         )
         self.client: Client = self.api_reader.with_(
-            write_guard=self.elector.check_write if self.elector else None,
+            write_guard=self._check_write,
             on_write=recorded(self.cache.observe_write),
             on_delete=self.cache.observe_delete,
             on_unclear=self.elector.note_unclear if self.elector else None,
@@ -194,6 +194,11 @@ class Manager:
         self._life.servers = (self._watchdog, *self.endpoints.servers)
         self._add_builtin_checks()
         add_builtin_pages(self)
+
+    def _check_write(self) -> float | None:
+        """The seconds that a write may take: the limits of the lease and of the shutdown."""
+        limits = (self.elector.check_write() if self.elector else None, self._life.check_write())
+        return min((limit for limit in limits if limit is not None), default=None)
 
     # ---- what runs
 
