@@ -168,6 +168,7 @@ def observe_cache(
     users: Sequence[CacheUser] = (),
     config: Resolved[RuntimeConfigSpec] | Missing | None = None,
     services: Sequence[ServiceSpec] = (),
+    undecided: bool = False,
     rejections: Mapping[str, str] | None = None,
     now: datetime = NOW,
     **cache: Any,
@@ -181,5 +182,6 @@ def observe_cache(
         model_caches=tuple(models),
         users=tuple(users),
         services=tuple(services),
+        undecided=undecided,
         rejections=rejections or {},
     )

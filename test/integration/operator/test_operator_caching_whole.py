@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from aimctl.api import kinds
-from aimctl.devcluster.faults import Answer, Match
+from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.domain.caching.template_cache import model_cache_name
 from aimctl.kubetypes.builtin import JOBS, PVCS
 from aimctl.simulation.catalogue import Catalogue
@@ -171,6 +171,28 @@ async def test_a_cluster_template_is_cached_in_the_namespace_of_a_service_that_r
         await asyncio.sleep(120)
         assert await names(w, kinds.TEMPLATE_CACHES) == set()
         assert len(await names(w, kinds.MODEL_CACHES)) == 1
+
+
+@virtual_time
+async def test_a_service_that_is_created_again_keeps_the_downloads_of_its_cache():
+    """While no manager runs. Before the new service reports its template, nothing asks for the cache."""
+    chat = {"model": {"ref": "m"}, "templateRef": "llama", "cacheModel": True}
+    async with caching_world() as w:
+        await w.template("llama", modelSources=[BIG])
+        await w.service("chat", "team", **chat)
+        await asyncio.sleep(40)
+        assert (await status(w, kinds.TEMPLATE_CACHES, "llama"))["status"] == "Progressing"
+        downloads = await names(w, JOBS)
+        await w.leader.stop()
+        await w.client.delete(kinds.SERVICES, "chat", "team")
+        await w.service("chat", "team", **chat)
+        w.faults.add(Delay(8), Match("patch", "aimservices", subresource="status"))
+        w.start()
+        await asyncio.sleep(20)
+        w.faults.clear()
+        await asyncio.sleep(20)
+        assert (await status(w, kinds.TEMPLATE_CACHES, "llama"))["status"] == "Progressing"
+        assert downloads <= await names(w, JOBS)
 
 
 @virtual_time

@@ -63,7 +63,18 @@ def test_a_service_that_asks_for_a_cache_is_found_by_the_template_in_use(
     cached: bool, status: dict[str, Any], values: set[str]
 ) -> None:
     spec = {"model": {"ref": "m"}, "cacheModel": cached}
-    assert found(SERVICES, spec=spec, status=status) == {"requested-cache": values}
+    assert found(SERVICES, spec=spec, status=status)["requested-cache"] == values
+
+
+@pytest.mark.parametrize(
+    ("cached", "observed", "values"), [(True, 0, {"team"}), (True, 1, set()), (False, 0, set())]
+)
+def test_a_service_that_asks_for_a_cache_and_has_not_reported_is_found_by_its_namespace(
+    cached: bool, observed: int, values: set[str]
+) -> None:
+    spec = {"model": {"ref": "m"}, "cacheModel": cached}
+    indexed = found(SERVICES, spec=spec, status={"observedGeneration": observed})
+    assert indexed["undecided-cache"] == values
 
 
 @pytest.mark.parametrize("resource", INDEXES, ids=lambda resource: resource.kind)

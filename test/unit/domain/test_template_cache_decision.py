@@ -422,6 +422,15 @@ def test_a_young_cache_that_is_not_wanted_yet_is_kept_for_a_while_and_downloads_
     assert plan.requeue_after == 20
 
 
+def test_a_cache_is_kept_while_a_new_service_has_not_reported_which_template_it_uses():
+    """A user deletes a service and creates it again while its cache is filled."""
+    seen = observe_cache(of=template(cluster=True), models=both("Progressing", "Available"), undecided=True)
+    plan = decide_template_cache(seen)
+    assert not deletes(plan)
+    assert plan.requeue_after == 5
+    assert outline(decide_template_cache(replace(seen, undecided=False))) == ["Delete llama"]
+
+
 # ---- its own spec
 
 

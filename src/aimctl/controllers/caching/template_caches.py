@@ -125,6 +125,7 @@ class _Observer:
             model_caches=tuple(models.values()),
             users=tuple(self._users(request, unsettled)),
             services=self._services(namespace, template) if template is not None else (),
+            undecided=bool(self._cache.by_index(kinds.SERVICES, "undecided-cache", namespace)),
             rejections=rejections,
         )
         return Observed(cache, seen)

@@ -82,6 +82,15 @@ def _by_requested_cache(service: Object[AIMService]) -> Iterator[str]:
         yield place(service.meta.namespace, view.status.resolved_template.name)
 
 
+def _by_undecided_cache(service: Object[AIMService]) -> Iterator[str]:
+    """The namespace of a service that asks for a cache, and has not reported since its last edit."""
+    view, meta = service.view_or_none, service.meta
+    if view is None or not view.spec.cache_model or meta.deleting:
+        return
+    if view.status.observed_generation != meta.generation:
+        yield meta.namespace
+
+
 def claims_of(pod: Object[Pod]) -> Iterator[ObjectKey]:
     """The volume claims that a pod mounts. The claim of a model cache has the name of the cache."""
     for item in pod.view.spec.volumes or ():
@@ -113,5 +122,8 @@ MODEL_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {
     "runtime-config": _by_runtime_config,
     "volume": _by_volume,
 }
-SERVICE_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {"requested-cache": _by_requested_cache}
+SERVICE_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {
+    "requested-cache": _by_requested_cache,
+    "undecided-cache": _by_undecided_cache,
+}
 CLAIM_INDEXES: Mapping[str, IndexFunction[Any]] = {"claim": _by_claim}

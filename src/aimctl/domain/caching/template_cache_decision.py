@@ -7,7 +7,8 @@ Contract:
     * Deciding again on the resulting status changes nothing and records no Event.
     * Progress alone is written at most every :data:`PROGRESS_SECONDS`.
     * A cache that the operator created, that is not Available, and that neither its template nor a service asks for, is
-      deleted. What it has downloaded completely stays in the model caches.
+      deleted, unless a new service has not reported yet which template it uses. What it has downloaded completely stays
+      in the model caches.
 
 Order of the actions: the update of its own spec, on which the model caches depend; the status, if it does not yet list
 a model cache that is about to be created, because an unlisted one may be deleted at any time; model caches; the status.
@@ -71,6 +72,9 @@ PROGRESS_SECONDS = 10.0
 UNWANTED_SECONDS = 30.0
 """Age before which an unwanted cache is kept: its service may not have reported yet that it uses the template."""
 
+UNDECIDED_SECONDS = 5.0
+"""Delay while a service that was created again may still report that it uses the template."""
+
 _MAX_CAUSE = MAX_MESSAGE - 40
 """Characters of the failure of a model cache. It begins with the remedy, and more text precedes it in other objects."""
 
@@ -110,7 +114,8 @@ def _unwanted_for(seen: TemplateCacheObservation) -> float | None:
     template = seen.template
     if template is None or not seen.created_for_template or seen.services or wants_caching(template):
         return None
-    return UNWANTED_SECONDS - (_seconds_since(seen.cache.meta.creation_timestamp, seen.now) or 0.0)
+    left = UNWANTED_SECONDS - (_seconds_since(seen.cache.meta.creation_timestamp, seen.now) or 0.0)
+    return max(left, UNDECIDED_SECONDS) if seen.undecided else left
 
 
 # ---- the state

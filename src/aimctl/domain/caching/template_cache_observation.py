@@ -57,6 +57,7 @@ class TemplateCacheObservation:
             all others of the namespace with the same sources.
         users: the other template caches that use any of these names and are not being deleted.
         services: the specs of the services that use the template and ask for its cache, the oldest first.
+        undecided: whether a service of the namespace asks for a cache and has not reported yet which template it uses.
         rejections: why the API server rejected a model cache, by name.
     """
 
@@ -67,6 +68,7 @@ class TemplateCacheObservation:
     model_caches: tuple[Object[AIMModelCache], ...] = ()
     users: tuple[CacheUser, ...] = ()
     services: tuple[ServiceSpec, ...] = ()
+    undecided: bool = False
     rejections: Mapping[str, str] = field(default_factory=dict)
 
     @property
