@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aimctl.testing.virtualtime import run_virtual
+from aimctl.testing.virtualtime import HotLoopError, StalledError, run_virtual
 from storm.trace import Trace
 from storm.troubles import Troubles
 from storm.universe import SIZES, catalogue, machines
@@ -71,6 +71,8 @@ def run_storm(seed: int, *, seconds: float = HOUR) -> Report:
     gc.set_threshold(100_000, 50, 50)
     try:
         run_virtual(_scenario(seed, seconds, report))
+    except (HotLoopError, StalledError) as error:
+        report.problems.append(f"{type(error).__name__}: {error}")
     finally:
         gc.set_threshold(*threshold)
     return report

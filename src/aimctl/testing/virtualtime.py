@@ -25,7 +25,7 @@ from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.controller.hotloop import on_standstill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from aimctl.testing.ordering import SeededOrder
 
@@ -53,7 +53,7 @@ _MOST_ITERATIONS = 1_000_000
 
 
 _RESOLUTION_SECONDS = 1e-9
-"""Timers that are due within this time of each other fire in the same iteration, as with the clock of Linux."""
+"""Timers that are due within this time of the earliest one fire in the same iteration, as with the clock of Linux."""
 
 _POLLED_ITERATIONS = 8
 """Sockets and threads are polled in one of these iterations while tasks are ready, and always before time passes."""
@@ -77,7 +77,8 @@ class _JumpingSelector(selectors.BaseSelector):
         self._inner = selectors.DefaultSelector()
         self._iterations = 0
         self.now = 0.0
-        self.resolution = _RESOLUTION_SECONDS
+        self.timers: Callable[[], Sequence[asyncio.TimerHandle]] = tuple
+        """Returns the timers of the loop, as a heap."""
         self.error: HotLoopError | None = None
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -115,10 +116,20 @@ class _JumpingSelector(selectors.BaseSelector):
                 raise StalledError(msg)
             return ready
         if timeout > 0:
-            self.now += timeout
-            self.resolution = max(_RESOLUTION_SECONDS, 2 * math.ulp(self.now))
+            self.now = self._next_time(timeout)
             self._iterations = 0
         return []
+
+    def _next_time(self, timeout: float) -> float:
+        """The time at which the timers that fire next are due. No timer fires early, or its task might wait again."""
+        time = self.now + timeout  # may differ from the time of the earliest timer by a rounding error
+        timers, places = self.timers(), [0]
+        while places:
+            place = places.pop()
+            if place < len(timers) and timers[place].when() <= self.now + timeout + _RESOLUTION_SECONDS:
+                time = max(time, timers[place].when())
+                places += (2 * place + 1, 2 * place + 2)
+        return time
 
 
 @final
@@ -132,17 +143,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self, order: SeededOrder | None = None) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+        self._jumping.timers = lambda: self._scheduled
         self.order = order
         if order is not None:
             self._ready = order  # the queue of ready callbacks of BaseEventLoop
 
     @property
     def _clock_resolution(self) -> float:
-        """BaseEventLoop fires the timers that are due within this time.
-
-        After 194 days a nanosecond is less than the distance of two floats, and a timer that is due would never fire.
-        """
-        return self._jumping.resolution
+        """BaseEventLoop fires the timers that are due before the present time plus this: those that are due now."""
+        return math.ulp(self._jumping.now)
 
     @_clock_resolution.setter
     def _clock_resolution(self, _: float) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 
 import pytest
 
@@ -42,3 +44,34 @@ def test_timers_at_different_times_keep_their_order_after_many_days() -> None:
         return order
 
     assert run_virtual(main()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("days", [0.0, 200.0])
+def test_no_timer_fires_early(days: float) -> None:
+    """A task that finds that its time has not come would wait again, and no time would pass."""
+
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        if days:
+            await asyncio.sleep(days * DAY)
+        rng = random.Random(5)
+        early = []
+        for _ in range(2_000):
+            at = loop.time() + rng.uniform(0.01, 60)
+            for when in (at, at + 1e-10, at + 3e-10, math.nextafter(at, math.inf)):
+                loop.call_at(when, lambda when=when: early.append(when) if loop.time() < when else None)
+            await asyncio.sleep(rng.uniform(0.01, 60))
+        return early
+
+    assert run_virtual(main()) == []
+
+
+def test_timers_that_are_due_at_almost_the_same_time_fire_together() -> None:
+    async def main() -> set[float]:
+        loop, times = asyncio.get_running_loop(), set()
+        for when in (60.01, 60.01 + 1e-10, 60.01 + 9e-10):
+            loop.call_at(when, lambda: times.add(loop.time()))
+        await asyncio.sleep(100)
+        return times
+
+    assert len(run_virtual(main())) == 1
