@@ -23,7 +23,7 @@ _SOURCES = ("hf://org/one", "hf://org/four", "hf://org/two")
 def chosen_slots(rng: random.Random) -> list[Slot]:
     """The names of one run, in the order in which they are created."""
     optional = _optional()
-    chosen = set(rng.sample(range(len(optional)), rng.randint(2, 4)))
+    chosen = set(rng.sample(range(len(optional)), rng.randint(1, 3)))
     return [
         Slot(kinds.CLUSTER_MODELS, "", "m0", _model),
         Slot(kinds.TEMPLATES, "n0", "t0", _template, _PROFILE),

@@ -94,6 +94,10 @@ class AimScenario(Scenario):
     """See the module. ``objects`` and ``faults`` may be replaced in a subclass."""
 
     name = "simulate"
+    most_actions = 5
+    most_faults = 4
+    branches = 8
+    openings = (0.5, 1.0, 3.0)
     command = "make simulate SEED={seed} SIMULATE_ARGS='--keep {keep}'"
 
     def __init__(self) -> None:

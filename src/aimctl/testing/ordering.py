@@ -41,6 +41,10 @@ class SeededOrder:
         self._next: list[asyncio.Handle] = []
         self._held: dict[str, list[asyncio.Handle]] = {}
 
+    def reseed(self, rng: random.Random) -> None:
+        """Choose the order by other random numbers from the next iteration on."""
+        self._rng = rng
+
     def append(self, handle: asyncio.Handle) -> None:
         """Schedule a callback for the next iteration."""
         if self._held:

@@ -3,6 +3,7 @@
 :mod:`aimctl.testing` exports the public names.
 
     run          runs a scenario with a seed, and shortens a run that fails
+    branching    runs of several seeds that share their opening
     scenario     what is simulated, to be subclassed
     plan         the steps of a run, a function of its seed
     world        a cluster, the processes, and the checks of every write

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import logging
 import multiprocessing
 import os
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from aimctl.testing.simulation.branching import shared_openings, simulate_branches
 from aimctl.testing.simulation.run import Report, shrink, simulate
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["silence", "simulation_main"]
 
-_CHUNK = 4
 _PROGRESS_SECONDS = 15.0
 _MOST_SHRUNK = 5
 
@@ -98,7 +99,8 @@ def _many(make: Callable[[], Scenario], options: argparse.Namespace) -> int:
     gc.collect()
     gc.freeze()
     with ProcessPoolExecutor(options.jobs, context, _prepare, (make,)) as pool:
-        for report in pool.map(_run, seeds, chunksize=_CHUNK):
+        groups = pool.map(_run, shared_openings(scenario, seeds))
+        for report in itertools.chain.from_iterable(groups):
             done += 1
             cpu += report.cpu_seconds
             counts += report.counts
@@ -138,10 +140,10 @@ def _prepare(make: Callable[[], Scenario]) -> None:
     _scenario = make()
 
 
-def _run(seed: int) -> Report:
+def _run(seeds: Sequence[int]) -> list[Report]:
     if _scenario is None:
         raise RuntimeError("the worker process was not prepared")
     try:
-        return simulate(_scenario, seed)
+        return simulate_branches(_scenario, seeds)
     finally:
         gc.collect()

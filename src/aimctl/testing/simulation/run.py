@@ -23,12 +23,14 @@ from aimctl.testing.simulation.world import build
 from aimctl.testing.virtualtime import HotLoopError, StalledError, run_virtual
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aimctl.testing.simulation.plan import Plan
     from aimctl.testing.simulation.scenario import Scenario
     from aimctl.testing.simulation.trace import Trace
     from aimctl.testing.simulation.world import World
 
-__all__ = ["Report", "SimulationFailed", "shrink", "simulate"]
+__all__ = ["Report", "SimulationFailed", "play", "shrink", "simulate"]
 
 _POLL_SECONDS = 15.0
 
@@ -90,13 +92,34 @@ def simulate(scenario: Scenario, seed: int, *, plan: Plan | None = None, traced:
         NotImplementedError: the scenario lacks a method.
     """
     report = Report(scenario.plan(seed) if plan is None else plan)
+    return play(scenario, report, lambda: report.plan, traced=traced)
+
+
+def play(
+    scenario: Scenario, report: Report, branch: Callable[[], Plan | None], *, traced: bool = False
+) -> Report:
+    """Play the opening of the plan of a report, and then the plan that ``branch`` returns at the end of the opening.
+
+    Args:
+        scenario: what is simulated.
+        report: is filled.
+        branch: returns a plan whose seed has the same opening; None ends the run.
+        traced: whether the report has the trace and its digest.
+
+    Returns:
+        The report.
+
+    Raises:
+        NotImplementedError: the scenario lacks a method.
+    """
+    opening = report.plan.seed - report.plan.seed % scenario.branches
     enabled = gc.isenabled()
     gc.disable()  # finalizers of garbage would run at times that depend on earlier runs
     begun = time.process_time()
     traces: list[Trace] = []
     try:
-        order = SeededOrder(random.Random(f"{seed} order"))  # noqa: S311 - a repeatable run, no secrets
-        run_virtual(_run(scenario, report, traces), order=order)
+        order = SeededOrder(random.Random(f"{opening} order"))  # noqa: S311 - a repeatable run, no secrets
+        run_virtual(_run(scenario, opening, branch, report, traces), order=order)
     except (HotLoopError, StalledError) as error:
         report.problems.append(f"{type(error).__name__}: {error}")
     except NotImplementedError:
@@ -128,14 +151,26 @@ def shrink(scenario: Scenario, report: Report, *, runs: int = 100) -> Report:
     return simulate(scenario, best.plan.seed, plan=best.plan, traced=True)
 
 
-async def _run(scenario: Scenario, report: Report, traces: list[Trace]) -> None:
-    async with build(scenario, report.plan.seed) as world:
+async def _run(
+    scenario: Scenario,
+    opening: int,
+    branch: Callable[[], Plan | None],
+    report: Report,
+    traces: list[Trace],
+) -> None:
+    async with build(scenario, opening) as world:
         traces.append(world.trace)
         report.problems, report.counts = world.problems, world.counts
         for _ in range(scenario.replicas):
             world.start_process()
         await scenario.begin(world)
-        await _carry_out(scenario, world, report.plan)
+        await asyncio.sleep(world.rng("opening").choice(scenario.openings))
+        plan = branch()
+        if plan is None:
+            return
+        report.plan = plan
+        world.branch(plan.seed)
+        await _carry_out(scenario, world, plan)
         await world.heal()
         report.settled_seconds = await _settle(scenario, world)
 

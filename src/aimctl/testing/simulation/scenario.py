@@ -39,6 +39,9 @@ class Scenario:
         quiet_seconds: for how long there is no write once it is reached.
         most_actions: the largest number of actions in one run.
         most_faults: the largest number of faults in one run.
+        branches: how many consecutive seeds share an opening: the cluster, the first objects, and the order of tasks
+            until steps may begin. A program that runs many seeds plays it once for all of them.
+        openings: the durations of the opening in virtual seconds; one of them is chosen.
     """
 
     name: str = "simulation"
@@ -49,6 +52,8 @@ class Scenario:
     quiet_seconds: float = 90.0
     most_actions: int = 7
     most_faults: int = 5
+    branches: int = 1
+    openings: Sequence[float] = (0.0,)
 
     # ---- the operator and its cluster
 

@@ -21,6 +21,7 @@ from aimctl.runtime.kube.client import Client
 from aimctl.testing.simulation.network import describe
 from aimctl.testing.simulation.process import ACTOR, Process
 from aimctl.testing.simulation.trace import Trace
+from aimctl.testing.virtualtime import VirtualTimeLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -74,7 +75,7 @@ class World:
     Args:
         scenario: what is simulated.
         cluster: the running cluster.
-        seed: of the run.
+        seed: of the run, or of its opening.
 
     Attributes:
         trace: what happened.
@@ -132,6 +133,13 @@ class World:
             yield
         finally:
             ACTOR.reset(token)
+
+    def branch(self, seed: int) -> None:
+        """Continue with the random numbers of this seed, at the end of an opening that several seeds share."""
+        self.seed = seed
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, VirtualTimeLoop) and loop.order is not None:
+            loop.order.reseed(self.rng("order"))
 
     # ---- processes
 
