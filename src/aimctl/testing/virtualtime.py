@@ -143,7 +143,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self, order: SeededOrder | None = None) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
-        self._jumping.timers = lambda: self._scheduled
+        self._jumping.timers = lambda: self._scheduled  # type: ignore[attr-defined]  # the heap of BaseEventLoop
         self.order = order
         if order is not None:
             self._ready = order  # the queue of ready callbacks of BaseEventLoop
