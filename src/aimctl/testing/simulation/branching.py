@@ -1,8 +1,8 @@
 """Runs of several seeds that share their opening, which is played once.
 
-Contract: the report of a seed is the same as that of :func:`aimctl.testing.simulation.run.simulate`. At the end of the
-opening the process is forked for each seed, one after the other, like the fork server of the fuzzer AFL. A branch that
-ends without a report is a problem of its seed.
+Contract: except for its CPU time, a report is the same as that of :func:`aimctl.testing.simulation.run.simulate`. At
+the end of the opening the process is forked for each seed, one after the other, like the fork server of the fuzzer AFL.
+A branch that ends without a report is a problem of its seed.
 
 Invariant: the process of a branch never returns to the caller.
 """
