@@ -146,12 +146,17 @@ def _made(
 
 
 def user(
-    name: str = "other", *, age: float = 7200, sizes: Mapping[str, int] | None = None, **spec: Any
+    name: str = "other",
+    *,
+    age: float = 7200,
+    sizes: Mapping[str, int] | None = None,
+    configured: bool = True,
+    **spec: Any,
 ) -> CacheUser:
     """Another template cache that uses the model cache of LLAMA; older than the one that is decided about."""
     used = {"models": [{"name": "m", "source": LLAMA, "modelCache": model_cache_name(LLAMA)}]}
     cache = template_cache(used, name=name, age=age, templateRef=name, **spec)
-    return CacheUser(cache, template(tuple(sizes.items())) if sizes else None)
+    return CacheUser(cache, template(tuple(sizes.items())) if sizes else None, configured)
 
 
 def service(**spec: Any) -> ServiceSpec:

@@ -37,6 +37,29 @@ async def test_a_cluster_template_is_cached_into_the_namespaces_that_ask_for_it(
 
 
 @virtual_time
+async def test_a_missing_runtime_config_of_one_template_does_not_delay_others_with_the_same_source():
+    async with manual_downloads() as w:
+        await w.config("gold", "team")
+        await w.template("first", "team", modelSources=SOURCES[:1], runtimeConfigName="gold", caching=CACHING)
+        await asyncio.sleep(2)
+        await w.template("second", "team", modelSources=SOURCES[:1], caching=CACHING)
+        await w.until_model_caches(1)
+
+        async def config() -> str:
+            found = await w.client.get(kinds.MODEL_CACHES, model_cache_name(LLAMA), "team")
+            return found.view.spec.runtime_config_name
+
+        await asyncio.sleep(5)
+        assert await config() == "gold"
+        await w.client.delete(kinds.RUNTIME_CONFIGS, "gold", "team")
+
+        async def follows() -> bool:
+            return await config() == "default"
+
+        await w.until_so(follows, 5)
+
+
+@virtual_time
 async def test_a_cache_waits_for_its_template_and_its_discovery():
     async with manual_downloads() as w:
         await w.cache("mine", template="llama")

@@ -196,6 +196,24 @@ async def test_a_service_that_is_created_again_keeps_the_downloads_of_its_cache(
 
 
 @virtual_time
+async def test_a_missing_runtime_config_of_one_service_does_not_delay_others_with_the_same_template():
+    async with caching_world() as w:
+        await w.template("llama", modelSources=[BIG])
+        chat = {"model": {"ref": "m"}, "templateRef": "llama", "cacheModel": True}
+        await w.config("gold", "team")
+        await w.service("first", "team", **chat, runtimeConfigName="gold")
+        await asyncio.sleep(5)
+        await w.service("second", "team", **chat)
+        await asyncio.sleep(5)
+        cache = await w.client.get(kinds.TEMPLATE_CACHES, "llama", "team")
+        assert cache.view.spec.runtime_config_name == "gold"
+        await w.client.delete(kinds.RUNTIME_CONFIGS, "gold", "team")
+        await asyncio.sleep(5)
+        cache = await w.client.get(kinds.TEMPLATE_CACHES, "llama", "team")
+        assert cache.view.spec.runtime_config_name == "default"
+
+
+@virtual_time
 async def test_a_token_that_is_added_to_the_service_later_reaches_the_download():
     async with caching_world() as w:
         await w.template("llama", modelSources=[GATED])

@@ -125,6 +125,17 @@ def test_the_settings_of_all_template_caches_are_merged_the_older_takes_preceden
     assert created(plan)[1]["runtimeConfigName"] == "default", "the other does not use the tokenizer"
 
 
+def test_a_runtime_config_that_does_not_exist_is_not_used_for_a_download_of_several_caches():
+    """A mistake in one template must not delay the others."""
+    old = user(env=[{"name": "A", "value": "old"}], runtimeConfigName="missing", configured=False)
+    spec = created(decide_template_cache(observe_cache(users=[old])))[0]
+    assert spec["runtimeConfigName"] == "default"
+    assert spec["env"] == [{"name": "A", "value": "old"}]
+    waiting = model_cache(LLAMA, "Pending", runtimeConfigName="missing", env=[{"name": "A", "value": "old"}])
+    plan = decide_template_cache(observe_cache(users=[old], models=[waiting]))
+    assert patched(plan) == [("AIMModelCache", {"runtimeConfigName": "default"})]
+
+
 def test_a_model_cache_of_a_user_with_the_same_source_is_used():
     own = model_cache(LLAMA, "Available", name="mine", managed=False)
     plan = decide_template_cache(observe_cache(models=[own]))

@@ -32,6 +32,7 @@ from aimctl.domain.caching.template_cache_observation import (
     TemplateCacheObservation,
     is_settled,
 )
+from aimctl.domain.resolution import Resolved
 from aimctl.kubetypes import find_condition
 from aimctl.kubetypes.permissions import Permission, observes, owns, writes_status
 from aimctl.runtime.controller import EnqueueMapped, Request, Watch, changed, generation_changed
@@ -157,10 +158,14 @@ class _Observer:
         for user in found.values():
             template = self._template(user.view.spec.template_ref, request.namespace)
             readable = template is not None and template.view_or_none is not None
-            yield CacheUser(user, template if readable else None)
+            configured = self._has_config(user.view.spec.runtime_config_name, request.namespace)
+            yield CacheUser(user, template if readable else None, configured)
 
     def _services(self, namespace: str, template: Template) -> tuple[ServiceSpec, ...]:
-        """Of the services that use the template and ask for its cache, the oldest first."""
+        """Of the services that use the template and ask for its cache, the oldest first.
+
+        Those whose runtime config does not exist are last, so that their mistake does not delay the others.
+        """
         found = []
         for service in self._cache.by_index(
             kinds.SERVICES, "requested-cache", place(namespace, template.meta.name)
@@ -169,7 +174,11 @@ class _Observer:
             if used is not None and used.uid == template.meta.uid and not service.meta.deleting:
                 found.append(service)
         found.sort(key=lambda item: (item.meta.creation_timestamp, item.meta.name))
+        found.sort(key=lambda item: not self._has_config(item.view.spec.runtime_config_name, namespace))
         return tuple(item.view.spec for item in found)
+
+    def _has_config(self, name: str, namespace: str) -> bool:
+        return isinstance(self._references.runtime_config(name, namespace), Resolved)
 
 
 # ---- events
@@ -197,7 +206,10 @@ def _sources(cache: Cache) -> list[Source]:
         return find_caches("template", template.meta.namespace, template.meta.name)
 
     def of_config(config: Object[AIMRuntimeConfig] | Object[AIMClusterRuntimeConfig]) -> Iterator[Request]:
-        return find_caches("runtime-config", config.meta.namespace, config.meta.name)
+        index = place(config.meta.namespace or EVERYWHERE, config.meta.name)
+        for user in cache.by_index(kinds.TEMPLATE_CACHES, "runtime-config", index):
+            yield user.key
+            yield from sharing(user)
 
     return [
         Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(sharing), [generation_changed]),

@@ -33,10 +33,12 @@ class CacheUser:
     Attributes:
         cache: the template cache.
         template: its template, for the expected sizes; None if that does not exist.
+        configured: whether its runtime config exists.
     """
 
     cache: Object[AIMTemplateCache]
     template: Template | None = None
+    configured: bool = True
 
     def uses(self, model_cache: str) -> bool:
         """Whether its status lists the model cache of this name."""
@@ -56,7 +58,8 @@ class TemplateCacheObservation:
         model_caches: those that its status lists, those of the names that follow from the sources of the template, and
             all others of the namespace with the same sources.
         users: the other template caches that use any of these names and are not being deleted.
-        services: the specs of the services that use the template and ask for its cache, the oldest first.
+        services: the specs of the services that use the template and ask for its cache, the oldest first, and those
+            whose runtime config does not exist last.
         undecided: whether a service of the namespace asks for a cache and has not reported yet which template it uses.
         rejections: why the API server rejected a model cache, by name.
     """

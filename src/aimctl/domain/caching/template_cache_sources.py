@@ -6,7 +6,8 @@ Contract:
     * While the sources of the template are unknown (it is missing, or not discovered), the model caches in use stay the
       same.
     * If several template caches have the same source, the largest size counts. Where their download settings contradict
-      each other, the oldest template cache takes precedence.
+      each other, the oldest template cache takes precedence. Its runtime config is not used if it does not exist and
+      another template cache names one that exists.
     * Model caches that are Available, or that belong to a user, are never changed.
 """
 
@@ -29,7 +30,7 @@ from aimctl.domain.caching.template_cache import (
     state_of,
     template_cache_spec,
 )
-from aimctl.domain.caching.template_cache_observation import is_settled
+from aimctl.domain.caching.template_cache_observation import CacheUser, is_settled
 from aimctl.domain.labels import propagated
 from aimctl.domain.plan import Create, Patch, Target
 from aimctl.domain.resolution import Missing
@@ -178,11 +179,13 @@ def own_patch(seen: TemplateCacheObservation) -> Iterator[Patch]:
 
 
 def _settings(seen: TemplateCacheObservation, entry: Entry) -> DownloadSettings:
-    """The download settings of all template caches that use a model cache."""
-    users = [item.cache for item in seen.users if item.uses(entry.model_cache)]
-    users.append(seen.cache)
-    users.sort(key=lambda item: (item.meta.creation_timestamp, item.meta.name))
-    return DownloadSettings.merged([item.view.spec for item in users])
+    """The download settings of all template caches that use a model cache. The runtime config of this one exists."""
+    users = [item for item in seen.users if item.uses(entry.model_cache)]
+    users.append(CacheUser(seen.cache))
+    users.sort(key=lambda item: (item.cache.meta.creation_timestamp, item.cache.meta.name))
+    specs = [item.cache.view.spec for item in users]
+    configured = [item.cache.view.spec for item in users if item.configured]
+    return DownloadSettings.merged(specs, configured[0].runtime_config_name)
 
 
 def _size(seen: TemplateCacheObservation, entry: Entry) -> int:
