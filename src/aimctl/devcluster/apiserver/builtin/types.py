@@ -172,7 +172,8 @@ class _Nodes:
         list_type, keys = _list_type(source)
         return Node(
             type=kind,
-            format=source.get("format", ""),
+            # Texts in base64 are decoded, not checked as those of custom kinds, which must not be empty.
+            format=source.get("format", "").replace("byte", "bytes"),
             properties=MappingProxyType(
                 {key: self._parse(child) for key, child in (properties or {}).items()}
             ),
@@ -183,8 +184,13 @@ class _Nodes:
             list_type=list_type,
             list_map_keys=keys,
             map_type=source.get("x-kubernetes-map-type", "granular"),
+            null_item=UNSET if items is None else _ZEROS.get(items.get("type", "object"), UNSET),
             null_text=additional is not None and additional.get("type") == "string",
         )
+
+
+_ZEROS: Mapping[str, Any] = {"string": "", "object": {}, "integer": 0, "boolean": False}
+"""What Go decodes a null in a list as, by the type of the items."""
 
 
 def _with_empties(node: Node, fields: Mapping[str, Any]) -> Node:

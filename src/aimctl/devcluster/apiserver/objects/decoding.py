@@ -146,11 +146,9 @@ def _fits(value: Any, node: Node) -> bool:
 
 def _mismatch(value: Any, node: Node, owner: str, path: str) -> str:
     kind = _GO_KINDS[type(value)]
-    if node.format == "date-time":
-        return f"json: cannot unmarshal {kind} into Go value of type string"
     if kind == "number" and (node.type == "integer" or node.int_or_string):
         kind = f"number {value}"
-    expected = "int32" if node.int_or_string else _go_type(node)
+    expected = "int32" if node.int_or_string else "string" if node.format == "date-time" else _go_type(node)
     return f"json: cannot unmarshal {kind} into Go struct field {owner}.{path} of type {expected}"
 
 
@@ -163,7 +161,7 @@ def _go_type(node: Node) -> str:
         below = node.additional
         return f"map[string]{_go_type(below)}" if below is not None else "map[string]interface {}"
     if node.type == "string":
-        return "[]uint8" if node.format == "byte" else "string"
+        return "[]uint8" if node.format == "bytes" else "string"
     return {"boolean": "bool", "number": "float64"}.get(node.type) or node.format or "int64"
 
 
@@ -211,7 +209,7 @@ def _changes(node: Node) -> Callable[[Any], Any] | None:
         return _canonical_micro_time
     if node.go_type == "v1.Time":
         return _canonical_time
-    return _canonical_base64 if node.format == "byte" else None
+    return _canonical_base64 if node.format == "bytes" else None
 
 
 def _visit(value: Any, plan: _Plan, changes: list[tuple[Any, Any, Any]]) -> None:

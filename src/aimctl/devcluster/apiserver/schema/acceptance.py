@@ -199,10 +199,10 @@ def _scalar(node: Node, types: frozenset[type]) -> Acceptor:
         return _is_int32 if node.format == "int32" else _is_int64
     if node.enum or node.format == "int32" or not node.limits.none:
         return _checked(node, types)
-    if len(types) == 1:
-        (only,) = types
-        return lambda value: type(value) is only
-    return lambda value: type(value) in types
+    if node.type == "number":
+        return _checked(node, types)
+    (only,) = types
+    return lambda value: type(value) is only
 
 
 def _checked(node: Node, types: frozenset[type]) -> Acceptor:

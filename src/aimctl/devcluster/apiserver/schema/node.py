@@ -120,6 +120,8 @@ class Node:
         null_text: whether a null in this map is the empty text, as in the maps of texts of built-in kinds.
         dropped: the properties that are not stored if they are empty lists or maps.
         go_type: the name of the server's type in messages, such as "v1.Container"; "" if it has none.
+        within_unknown: whether unknown keys are kept here or in an object around it, so that they can be applied.
+        null_item: what a null in this list of a built-in kind is decoded as; UNSET if nulls are not allowed.
         defaulted: the ``properties`` that have a default, of the many that most objects do not use.
     """
 
@@ -149,6 +151,8 @@ class Node:
     null_text: bool = False
     dropped: frozenset[str] = frozenset()
     go_type: str = ""
+    within_unknown: bool = False
+    null_item: Any = UNSET
     defaulted: tuple[tuple[str, Node], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -177,8 +181,10 @@ RAW: Final = Node(type="object", preserve_unknown=True, map_type="atomic")
 """An object whose content is opaque (``runtime.RawExtension``) and owned as a whole."""
 
 
-def parse_node(source: Mapping[str, Any]) -> Node:
+def parse_node(source: Mapping[str, Any], *, within_unknown: bool = False) -> Node:
     """Parse one ``JSONSchemaProps``. Values of wrong types count as absent."""
+    within = within_unknown or source.get("x-kubernetes-preserve-unknown-fields") is True
+    fields = (source.get("properties") or {}).items()
     additional = source.get("additionalProperties")
     items = source.get("items")
     int_or_string = source.get("x-kubernetes-int-or-string") is True
@@ -190,9 +196,11 @@ def parse_node(source: Mapping[str, Any]) -> Node:
         format=source.get("format") or "",
         description=source.get("description") or "",
         nullable=source.get("nullable") is True,
-        properties=MappingProxyType({k: parse_node(v) for k, v in (source.get("properties") or {}).items()}),
-        additional=parse_node(additional) if isinstance(additional, dict) else (OPEN if additional else None),
-        items=parse_node(items) if isinstance(items, dict) else None,
+        properties=MappingProxyType({key: parse_node(child, within_unknown=within) for key, child in fields}),
+        additional=parse_node(additional, within_unknown=within)
+        if isinstance(additional, dict)
+        else (OPEN if additional else None),
+        items=parse_node(items, within_unknown=within) if isinstance(items, dict) else None,
         default=source.get("default", UNSET),
         required=tuple(source.get("required") or ()),
         enum=tuple(source.get("enum") or ()),
@@ -209,6 +217,7 @@ def parse_node(source: Mapping[str, Any]) -> Node:
         not_=parse_node(negated) if isinstance(negated, dict) else None,
         rules=tuple(_parse_rule(rule) for rule in source.get("x-kubernetes-validations") or ()),
         raw=source,
+        within_unknown=within,
     )
 
 

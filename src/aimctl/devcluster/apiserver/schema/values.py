@@ -35,14 +35,20 @@ __all__ = [
 ]
 
 
+_LARGEST_WHOLE = (1 << 53) - 1
+"""The largest number that counts as an integer although JSON has it with a fraction or an exponent."""
+_RELATIVE_ERROR = 1e-9
+_LARGEST_FLOAT = 3.4028234663852886e38
+
+
 def json_type(value: Any) -> str:
-    """The JSON schema type of a decoded value. A float is a "number" even if it is integral."""
+    """The JSON schema type of a decoded value. A float is a "number" even if it is integral, as is a huge integer."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
-        return "integer"
+        return "integer" if -(1 << 63) <= value < 1 << 63 else "number"
     if isinstance(value, float):
         return "number"
     if isinstance(value, str):
@@ -134,11 +140,22 @@ def _check_type(value: Any, node: Node, path: str, errors: list[FieldError]) -> 
         return
     if wanted == "number" and found == "integer":
         return
-    if wanted == "integer" and found == "number" and value.is_integer():
-        return
-    _report(errors, "FieldValueTypeInvalid", path, found, f'must be of type {wanted}: "{found}"')
     if wanted == "integer" and found == "number":
-        text = f"Checked value must be of type integer ({node.format or 'default format'}) in {path}"
+        _check_integer(value, node.format, path, errors)
+    else:
+        _report(errors, "FieldValueTypeInvalid", path, found, f'must be of type {wanted}: "{found}"')
+
+
+def _check_integer(value: float, form: str, path: str, errors: list[FieldError]) -> None:
+    """Check a number that is not a 64-bit integer in JSON: a fraction of 0 is allowed up to 2**53."""
+    whole = float(value).is_integer()
+    if not whole or abs(value) > _LARGEST_WHOLE:
+        known = form in ("int32", "int64")
+        wanted, found = (form, "float64") if known else ("integer", "number")
+        _report(errors, "FieldValueTypeInvalid", path, found, f'must be of type {wanted}: "{found}"')
+    if not whole or not -(1 << 63) <= value < 1 << 63:
+        shown = f" with format {form}" if form in ("int32", "int64") else f" ({form or 'default format'})"
+        text = f"Checked value must be of type integer{shown} in {path}"
         errors.append(FieldError("FieldValueInvalid", "<nil>", "", text))
 
 
@@ -177,18 +194,33 @@ def _plain(number: float) -> str:
     return str(int(number)) if float(number).is_integer() else str(number)
 
 
+def _is_multiple(value: float, factor: float) -> bool:
+    """Whether the quotient is whole up to 2**53. That of a float has a relative error."""
+    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+        return value % int(factor) == 0
+    quotient = 1 / factor * value if factor < 1 else value / factor
+    rest = abs(quotient - int(quotient))
+    return abs(quotient) <= _LARGEST_WHOLE and (rest == 0 or rest / (2 * abs(quotient)) < _RELATIVE_ERROR)
+
+
 def _check_number(value: float, node: Node, path: str, errors: list[FieldError]) -> None:
     limits = node.limits
-    if node.format == "int32" and node.type == "integer" and not -(1 << 31) <= value < 1 << 31:
+    whole = float(value).is_integer()
+    if node.format == "float" and node.type == "number" and abs(value) > _LARGEST_FLOAT:
+        text = f"Checked value must be of type number with format float in {path}"
+        errors.append(FieldError("FieldValueInvalid", "<nil>", "", text))
+    outside = not -(1 << 31) <= value < 1 << 31
+    if node.format == "int32" and node.type == "integer" and outside and whole and abs(value) < 1 << 63:
         text = f"Checked value must be of type integer with format int32 in {path}"
         errors.append(FieldError("FieldValueInvalid", "<nil>", "", text))
     # The real server cuts the fraction of the factor for integers.
     factor = limits.multiple_of
-    if factor is not None and (int(factor) if isinstance(value, int) else factor) <= 0:
-        cut = 0 if isinstance(value, int) else factor
+    integer = isinstance(value, int) and -(1 << 63) <= value < 1 << 63
+    if factor is not None and (int(factor) if integer else factor) <= 0:
+        cut = 0 if integer else factor
         text = f"factor MultipleOf declared for {path} must be positive: {_plain(cut)}"
         errors.append(FieldError("FieldValueInvalid", path, value, text))
-    elif factor is not None and value % factor:
+    elif factor is not None and not _is_multiple(value, factor):
         _report(errors, "FieldValueInvalid", path, value, f"should be a multiple of {_plain(factor)}")
     if limits.maximum is not None:
         strict = limits.exclusive_maximum

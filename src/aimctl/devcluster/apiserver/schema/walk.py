@@ -1,23 +1,30 @@
-"""Pruning and defaulting: the two passes before validation.
+"""Pruning and defaulting, the two passes before validation, and the form of numbers after it.
 
 Contract:
     * :func:`prune` drops unknown fields and reports their paths.
     * :func:`fill_defaults` drops nulls that are not allowed, then sets defaults, depth first.
     * Both return a new value that shares no mutable part with the defaults, and do not change their argument.
+    * :func:`with_plain_numbers` brings numbers into the form in which the server stores them, in place.
 
 Invariant: both are idempotent.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.apiserver.schema.node import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aimctl.devcluster.apiserver.schema.node import Node
 
-__all__ = ["at_index", "at_key", "fill_defaults", "fill_object", "prune"]
+__all__ = ["at_index", "at_key", "fill_defaults", "fill_object", "prune", "with_plain_numbers"]
+
+
+_EXPONENT_FROM = 1e21
 
 
 def at_key(path: str, key: str) -> str:
@@ -54,7 +61,10 @@ def fill_defaults(value: Any, node: Node) -> Any:
     if isinstance(value, dict):
         return fill_object(value, node, fill_defaults)
     if isinstance(value, list) and node.items is not None:
-        return [fill_defaults(item, node.items) for item in value]
+        null = node.null_item
+        return [
+            fill_defaults(null if item is None and null is not UNSET else item, node.items) for item in value
+        ]
     return copied(value)
 
 
@@ -67,13 +77,17 @@ def fill_object(value: dict[str, Any], node: Node, fill: Callable[[Any, Node], A
             if node.null_text:
                 filled[key] = ""
             continue
-        if not item and key in node.dropped and isinstance(item, dict | list):
+        if not item and key in node.dropped and child is not None and isinstance(item, _container(child)):
             continue
         filled[key] = copied(item) if child is None else fill(item, child)
     for key, child in node.defaulted:
         if key not in filled:
             filled[key] = fill_defaults(child.default, child)
     return filled
+
+
+def _container(node: Node) -> type:
+    return list if node.type == "array" else dict
 
 
 def _may_be_null(node: Node) -> bool:
@@ -91,4 +105,32 @@ def copied(value: Any) -> Any:
         return {key: copied(item) if isinstance(item, dict | list) else item for key, item in value.items()}
     if isinstance(value, list):
         return [copied(item) if isinstance(item, dict | list) else item for item in value]
+    return value
+
+
+def with_plain_numbers(value: Any) -> Any:
+    """The value with its numbers as Go writes them: 5.0 as 5, and an integer of more than 64 bits as a float.
+
+    Without such numbers it is the value itself.
+    """
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if (
+                isinstance(item, dict | list | float | int)
+                and (plain := with_plain_numbers(item)) is not item
+            ):
+                value[key] = plain
+        return value
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            if (
+                isinstance(item, dict | list | float | int)
+                and (plain := with_plain_numbers(item)) is not item
+            ):
+                value[index] = plain
+        return value
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        value = float(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXPONENT_FROM:
+        return int(Decimal(repr(value)))
     return value

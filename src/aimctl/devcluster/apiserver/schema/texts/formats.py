@@ -1,17 +1,16 @@
 """The values of ``format`` in a CustomResourceDefinition, as predicates on strings.
 
-Contract: :func:`matches_format` is True for unknown formats, as on the real server, which also accepts any integer for
-int32 and int64.
+Contract: :func:`matches_format` is True for unknown formats, as on the real server, and decides like its checks, which
+accept more than the names of the formats suggest. :func:`is_known_format` tells whether a format is validated.
 
 Source of the list: the section on validation of Kubernetes' documentation of CustomResourceDefinitions.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ipaddress
 import re
+import unicodedata
 from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -20,20 +19,41 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["matches_format"]
+__all__ = ["is_known_format", "matches_format"]
 
-_DURATION = re.compile(
-    r"[-+]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))*|0"
-)
+_NUMBER = r"(\d+(\.\d*)?|\.\d+)"
+_DURATION = re.compile(rf"[-+]?({_NUMBER}(ns|us|µs|ms|s|m|h))+|[-+]?0")
+_WORDED_DURATION = re.compile(r"\d+(?:\.\d+)?\s*([A-Za-zµ]+)")
+_UNITS = frozenset({"ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w"})
+_UNIT_WORDS = ("nano", "micro", "milli", "sec", "min", "hour", "day", "week", "wk")
+"""The words with which a unit may begin. An abbreviation has to be the whole unit."""
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-_HOST_LABEL = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-_HOSTNAME = re.compile(rf"{_HOST_LABEL}(\.{_HOST_LABEL})*")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-_MAC = re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
-_UUID = re.compile(
-    r"[0-9a-f]{8}-?[0-9a-f]{4}-?([0-9a-f])[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE
+_HOSTNAME = re.compile(
+    r"[a-zA-Z0-9](-?[a-zA-Z0-9]{0,62})?|([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]{2,63}"
 )
+_EMAIL = re.compile(r"""(?:"[^"\\\r\n]*"|[^@\s"<>,;:()\[\]]+)@[^@\s<>,;]+""")
+_NAMED_EMAIL = re.compile(r"(?:[^@<>,;]*\s)?\s*<([^<>]*)>")
+_BYTE = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})")
+_MAC = re.compile(
+    r"([0-9A-Fa-f]{2})(([:-])[0-9A-Fa-f]{2}){5}((\3[0-9A-Fa-f]{2}){2}|(\3[0-9A-Fa-f]{2}){14})?"
+    r"|[0-9A-Fa-f]{4}(\.[0-9A-Fa-f]{4}){2}((\.[0-9A-Fa-f]{4}){1}|(\.[0-9A-Fa-f]{4}){7})?|[0-9A-Fa-f]{12}"
+)
+_UUID = re.compile(
+    r"[0-9a-f]{8}-?[0-9a-f]{4}-?([0-9a-f])[0-9a-f]{3}-?([0-9a-f])[0-9a-f]{3}-?[0-9a-f]{12}", re.IGNORECASE
+)
+_VARIANTS = frozenset("89abAB")
+"""The first digits of the fourth group of a UUID of version 4 or 5."""
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_CARD = re.compile(
+    r"(?:4\d{12}(?:\d{3})?|5[1-5]\d{14}|2[2-7]\d{14}|6\d{15}|3[47]\d{13}|3[068]\d{12}|35\d{14})"
+)
+_SSN = re.compile(r"\d{3}[- ]\d{2}[- ]\d{4}")
+_HEX_COLOR = re.compile(r"#?(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
+_COLOR_PART = r"\s*(?:0|[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])\s*"
+_RGB_COLOR = re.compile(rf"rgb\({_COLOR_PART},{_COLOR_PART},{_COLOR_PART}\)")
+_OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_NUMBER_FORMATS = {"integer": frozenset({"int32", "int64"}), "number": frozenset({"float", "double"})}
 
 
 @lru_cache(maxsize=4096)
@@ -54,13 +74,48 @@ def _date(text: str) -> bool:
         return False
 
 
-def _byte(text: str) -> bool:
-    """Base64, which may have line breaks, as for Go's decoder."""
-    try:
-        base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
-    except (binascii.Error, ValueError):
+def _duration(text: str) -> bool:
+    """A duration of Go, or a text that contains a number with a unit, such as "2 weeks"."""
+    if _DURATION.fullmatch(text):
+        return True
+    units = (unit.lower() for unit in _WORDED_DURATION.findall(text))
+    return any(unit in _UNITS or unit.startswith(_UNIT_WORDS) for unit in units)
+
+
+def _hostname(text: str) -> bool:
+    """Letters of all alphabets are letters, and symbols count as digits."""
+    kinds = {"L": "a", "S": "0"}
+    plain = "".join(kinds.get(unicodedata.category(char)[0], char) if char > "~" else char for char in text)
+    parts = text.split(".")
+    return (
+        len(text) <= 255 and _HOSTNAME.fullmatch(plain) is not None and all(0 < len(p) <= 63 for p in parts)
+    )
+
+
+def _email(text: str) -> bool:
+    """An address, which may follow a name: ``A <a@b.c>``."""
+    named = _NAMED_EMAIL.fullmatch(text)
+    return _EMAIL.fullmatch(named[1] if named else text) is not None
+
+
+def _isbn10(text: str) -> bool:
+    plain = re.sub(r"[\s-]", "", text)
+    if not re.fullmatch(r"\d{9}[\dX]", plain, re.ASCII):
         return False
-    return True
+    return sum((10 if digit == "X" else int(digit)) * place for place, digit in enumerate(plain, 1)) % 11 == 0
+
+
+def _isbn13(text: str) -> bool:
+    plain = re.sub(r"[\s-]", "", text)
+    if not re.fullmatch(r"\d{13}", plain, re.ASCII):
+        return False
+    return sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(plain)) % 10 == 0
+
+
+def _card(text: str) -> bool:
+    digits = re.sub(r"\D", "", text, flags=re.ASCII)
+    doubled = (int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits)))
+    return _CARD.fullmatch(digits) is not None and sum(each - 9 * (each > 9) for each in doubled) % 10 == 0
 
 
 def _uri(text: str) -> bool:
@@ -68,22 +123,37 @@ def _uri(text: str) -> bool:
         parts = urlsplit(text)
     except ValueError:
         return False
-    return bool(parts.scheme) or text.startswith("/")
+    host = parts.netloc.rpartition("@")[2]
+    if " " in host or _BAD_ESCAPE.search(host):
+        return False
+    return bool(parts.scheme) or text.startswith("/") or text == "*"
 
 
-def _address(version: int) -> Callable[[str], bool]:
-    def check(text: str) -> bool:
-        try:
-            return ipaddress.ip_address(text).version == version
-        except ValueError:
-            return False
+def _decimal(text: str) -> str:
+    """An address without leading zeros of decimal numbers, which the server accepts."""
+    head, colon, tail = text.rpartition(":")
+    return head + colon + re.sub(r"(?<![0-9.])0+(?=\d)|(?<=\.)0+(?=\d)", "", tail) if "." in tail else text
 
-    return check
+
+def _ipv4(text: str) -> bool:
+    return "." in text and _is_address(text)
+
+
+def _ipv6(text: str) -> bool:
+    return ":" in text and _is_address(text)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return "%" not in text and bool(ipaddress.ip_address(_decimal(text)))
+    except ValueError:
+        return False
 
 
 def _cidr(text: str) -> bool:
+    address, slash, bits = text.partition("/")
     try:
-        return "/" in text and bool(ipaddress.ip_network(text, strict=False))
+        return bool(slash) and bool(ipaddress.ip_network(f"{_decimal(address)}/{bits}", strict=False))
     except ValueError:
         return False
 
@@ -91,33 +161,53 @@ def _cidr(text: str) -> bool:
 def _uuid(version: str) -> Callable[[str], bool]:
     def check(text: str) -> bool:
         found = _UUID.fullmatch(text)
-        return found is not None and version in ("", found.group(1))
+        if found is None or version not in ("", found[1]):
+            return False
+        return version not in ("4", "5") or found[2] in _VARIANTS
 
     return check
+
+
+def _form(pattern: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda text: pattern.fullmatch(text) is not None
 
 
 _CHECKS: Mapping[str, Callable[[str], bool]] = {
     "date-time": _date_time,
     "datetime": _date_time,
     "date": _date,
-    "duration": lambda text: _DURATION.fullmatch(text) is not None,
-    "byte": _byte,
+    "duration": _duration,
+    "byte": _form(_BYTE),
     "uri": _uri,
-    "email": lambda text: _EMAIL.fullmatch(text) is not None,
-    "hostname": lambda text: len(text) <= 253 and _HOSTNAME.fullmatch(text) is not None,
-    "ipv4": _address(4),
-    "ipv6": _address(6),
+    "email": _email,
+    "hostname": _hostname,
+    "ipv4": _ipv4,
+    "ipv6": _ipv6,
     "cidr": _cidr,
-    "mac": lambda text: _MAC.fullmatch(text) is not None,
+    "mac": _form(_MAC),
     "uuid": _uuid(""),
     "uuid3": _uuid("3"),
     "uuid4": _uuid("4"),
     "uuid5": _uuid("5"),
-    "k8s-short-name": lambda text: _DNS_LABEL.fullmatch(text) is not None,
+    "isbn": lambda text: _isbn10(text) or _isbn13(text),
+    "isbn10": _isbn10,
+    "isbn13": _isbn13,
+    "creditcard": _card,
+    "ssn": _form(_SSN),
+    "hexcolor": _form(_HEX_COLOR),
+    "rgbcolor": _form(_RGB_COLOR),
+    "bsonobjectid": _form(_OBJECT_ID),
+    "password": lambda _: True,
+    "k8s-short-name": _form(_DNS_LABEL),
     "k8s-long-name": lambda text: (
         len(text) <= 253 and all(_DNS_LABEL.fullmatch(part) is not None for part in text.split("."))
     ),
 }
+
+
+def is_known_format(kind: str, name: str) -> bool:
+    """Whether the server validates this format of values of a JSON schema type."""
+    return name in (_CHECKS if kind == "string" else _NUMBER_FORMATS.get(kind, ()))
 
 
 def matches_format(text: str, name: str) -> bool:
