@@ -42,9 +42,10 @@ _FORMS: Mapping[str, tuple[Any, str]] = MappingProxyType(
         "integer": ((int, float), "numeric (int or float)"),
         "number": ((int, float), "numeric (int or float)"),
         "boolean": (bool, "boolean"),
-        "object": (dict, "map"),
-        "array": (list, "list"),
     }
+)
+_CONTAINERS: Mapping[str, tuple[type, str]] = MappingProxyType(
+    {"object": (dict, "map"), "array": (list, "list")}
 )
 
 
@@ -81,7 +82,7 @@ def _is_atomic(node: Node, value: Any) -> bool:
 
 def _below(node: Node, key: str) -> Node | None:
     child = node.child(key)
-    if child is None and not node.type and not node.properties:
+    if child is None and (node.within_unknown or (not node.type and not node.properties)):
         return OPEN
     return child
 
@@ -93,6 +94,7 @@ def _element(node: Node, index: int, item: Any, path: str) -> str:
     if not isinstance(item, dict):
         raise MergeError(f"{path}: element {index}: associative list with keys may not have non-map elements")
     keys: dict[str, Any] = {}
+    missing = []
     for key in node.list_map_keys:
         child = None if node.items is None else node.items.child(key)
         if item.get(key) is not None:
@@ -103,11 +105,18 @@ def _element(node: Node, index: int, item: Any, path: str) -> str:
             # The required fields of built-in kinds have the zero values of Go.
             keys[key] = "" if child.type == "string" else 0
         else:
-            raise MergeError(
-                f"{path}: element {index}: "
-                f'associative list with keys has an element that omits key field "{key}" '
-                "(and doesn't have default value)"
-            )
+            missing.append(key)
+    if missing:
+        names = " ".join(f'"{key}"' for key in missing)
+        what, rest = (
+            ("key field", "default value")
+            if keys
+            else ("all key fields", "default values for any key fields")
+        )
+        raise MergeError(
+            f"{path}: element {index}: associative list with keys has an element that omits"
+            f" {what} {names if keys else f'[{names}]'} (and doesn't have {rest})"
+        )
     return key_element(keys)
 
 
@@ -148,6 +157,8 @@ def fields_of(value: Any, node: Node, *, strict: bool = False) -> FieldSet:
 
 
 def _collect(value: Any, node: Node, path: Path, found: set[Path], text: str, *, strict: bool) -> None:
+    if strict:
+        _check_form(value, node, text)
     if isinstance(value, dict | list) and _is_atomic(node, value):
         found.add(path)
     elif isinstance(value, dict):
@@ -173,9 +184,26 @@ def _collect(value: Any, node: Node, path: Path, found: set[Path], text: str, *,
             _collect(item, _item_node(node), below, found, text + path_text((element,)), strict=strict)
             found.add(below)
     elif path:
-        if strict:
-            _check_scalar(value, node, text)
         found.add(path)
+
+
+def _check_form(value: Any, node: Node, text: str) -> None:
+    """Raise MergeError if a value is not of the type of the schema. Items and fields are not checked."""
+    wanted = _CONTAINERS.get(node.type)
+    if wanted is None:
+        if not isinstance(value, dict | list):
+            _check_scalar(value, node, text)
+    elif value is not None and not isinstance(value, wanted[0]):
+        raise MergeError(f"{text}: expected {wanted[1]}, got &{{{_go_print(value)}}}")
+
+
+def _go_print(value: Any) -> str:
+    """A value as Go's ``%v`` prints it."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{_go_print(item)}' for key, item in sorted(value.items()))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(map(_go_print, value))}]"
+    return value if isinstance(value, str) else "<nil>" if value is None else json.dumps(value)
 
 
 def _check_scalar(value: Any, node: Node, text: str) -> None:

@@ -49,7 +49,7 @@ from aimctl.devcluster.apiserver.apply.merging import (
     remove,
     with_named_parents,
 )
-from aimctl.devcluster.apiserver.schema.node import UNSET
+from aimctl.devcluster.apiserver.schema.node import OPEN, UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -234,9 +234,20 @@ def _apply(request: _Request, *, force: bool) -> dict[str, Any]:
         raise ApplyError(_untyped(applied, error), code=500) from error
     _settle(managers, me, difference, force=force)
     changed = not difference.same
-    if changed and me in managers:
+    gained = last is None or (me in managers and managers[me].fields != last.fields)
+    if me in managers and (changed or (gained and _changes_reset_fields(request, base))):
         managers[me] = replace(managers[me], time=request.now)
     return with_managers(merged if changed else base, managers)
+
+
+def _changes_reset_fields(request: _Request, base: Mapping[str, Any]) -> bool:
+    """Whether the configuration would change fields that are not applied, which counts for the time of its entry."""
+    return any(
+        name in request.applied
+        and merge(base.get(name, UNSET), request.applied[name], request.schema.root.child(name) or OPEN)
+        != base.get(name)
+        for name in request.reset
+    )
 
 
 def _last_applied(live: Mapping[str, Any] | None, root: Node, api_version: str) -> FieldSet:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.objects import names
+from aimctl.devcluster.apiserver.objects.decoding import DecodeError, canonicalize, decode_error
 from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError, GoStruct, go_quote
+from aimctl.devcluster.apiserver.schema.meta import object_meta
+from aimctl.devcluster.apiserver.schema.walk import fill_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +24,8 @@ __all__ = [
     "ANNOTATIONS_LIMIT",
     "annotation_errors",
     "created_errors",
+    "custom_shape_errors",
+    "finalizer_warnings",
     "label_errors",
     "shape_errors",
     "updated_errors",
@@ -64,7 +69,7 @@ _GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", dict: 
 
 
 def shape_errors(metadata: Any, kind: str) -> str:
-    """The server's message if the metadata of an object of this kind cannot be decoded, else ""."""
+    """The server's message if the metadata of an object of this built-in kind cannot be decoded, else ""."""
     if not isinstance(metadata, dict):
         return f"json: cannot unmarshal {_go(metadata)} into Go struct field {kind}.metadata of type v1.ObjectMeta"
     for name, (type_, shown) in _SHAPES.items():
@@ -82,17 +87,38 @@ def shape_errors(metadata: Any, kind: str) -> str:
                     " of type string"
                 )
     for value in metadata.get("finalizers") or ():
-        if not isinstance(value, str):
+        if value is not None and not isinstance(value, str):
             return (
                 f"json: cannot unmarshal {_go(value)} into Go struct field ObjectMeta.metadata.finalizers"
                 " of type string"
             )
     for value in metadata.get("ownerReferences") or ():
-        if not isinstance(value, dict):
+        if value is not None and not isinstance(value, dict):
             return (
                 f"json: cannot unmarshal {_go(value)} into Go struct field"
                 " ObjectMeta.metadata.ownerReferences of type v1.OwnerReference"
             )
+    return ""
+
+
+def custom_shape_errors(metadata: Any) -> str:
+    """The server's message if the metadata of a custom object cannot be decoded, else "".
+
+    It is decoded without the rest of the object. Nulls and times get the form in which they are stored, in place.
+    """
+    if not isinstance(metadata, dict):
+        return f"json: cannot unmarshal {_go(metadata)} into Go value of type v1.ObjectMeta"
+    node = object_meta()
+    problem = decode_error(metadata, node)
+    if problem:
+        return problem
+    filled = fill_defaults(metadata, node)
+    try:
+        canonicalize(filled, node)
+    except DecodeError as error:
+        return str(error)
+    metadata.clear()
+    metadata.update(filled)
     return ""
 
 
@@ -223,6 +249,17 @@ def _finalizer_errors(metadata: Mapping[str, Any]) -> Iterator[FieldError]:
     if FOREGROUND in finalizers and ORPHAN in finalizers:
         text = f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
         yield _invalid("metadata.finalizers", list(finalizers), text)
+
+
+def finalizer_warnings(metadata: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[str]:
+    """The warnings about new finalizers of a custom kind that have no domain."""
+    added = set(metadata.get("finalizers") or ()) - set((old or {}).get("finalizers") or ())
+    return [
+        f"metadata.finalizers: {go_quote(each)}: prefer a domain-qualified finalizer name to avoid accidental"
+        " conflicts with other finalizer writers"
+        for each in sorted(added)
+        if "/" not in each and each not in (FOREGROUND, ORPHAN)
+    ]
 
 
 def _undomained_finalizers(metadata: Mapping[str, Any]) -> Iterator[FieldError]:

@@ -123,15 +123,37 @@ OBJECT_META_SOURCE: Mapping[str, Any] = {
 
 _STRING = parse_node({"type": "string"})
 _PARSED = parse_node(OBJECT_META_SOURCE)
-_REFERENCES = _PARSED.properties["ownerReferences"]
+_TIMES = ("creationTimestamp", "deletionTimestamp")
+
+
+def _items(field: str, go_type: str) -> Node:
+    """A list of structures of a Go type, in which null is an empty one.
+
+    The required fields of owner references are checked with the metadata, which has other messages.
+    """
+    node = _PARSED.properties[field]
+    return replace(node, null_item={}, items=replace(node.items or _STRING, go_type=go_type, required=()))
+
+
+def _entries() -> Node:
+    node = _items("managedFields", "v1.ManagedFieldsEntry")
+    entry = node.items or _STRING
+    fields = {**entry.properties, "time": replace(entry.properties["time"], go_type="v1.Time")}
+    return replace(node, items=replace(entry, properties=MappingProxyType(fields)))
+
+
 _OBJECT_META = replace(
     _PARSED,
     go_type="v1.ObjectMeta",
     properties=MappingProxyType(
         {
             **_PARSED.properties,
-            # The required fields are checked with the metadata, which has other messages.
-            "ownerReferences": replace(_REFERENCES, items=replace(_REFERENCES.items or _STRING, required=())),
+            **{name: replace(_PARSED.properties[name], go_type="v1.Time") for name in _TIMES},
+            **{name: replace(_PARSED.properties[name], null_text=True) for name in ("annotations", "labels")},
+            "finalizers": replace(_PARSED.properties["finalizers"], null_item=""),
+            "managedFields": _entries(),
+            "ownerReferences": _items("ownerReferences", "v1.OwnerReference"),
+            "uid": replace(_PARSED.properties["uid"], go_type="types.UID"),
         }
     ),
 )

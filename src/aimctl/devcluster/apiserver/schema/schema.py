@@ -180,7 +180,9 @@ class Schema:
         if not self.accepts(obj):
             validate_value(obj, self.root, "", errors, before)
             if self._custom:
-                validate_lists(obj, self.root, "", errors)
+                # Duplicates in the metadata are not rejected.
+                rest = {key: value for key, value in obj.items() if key != "metadata"}
+                validate_lists(rest, self.root, "", errors)
         if self._rules is not None and self._rules.any:
             if blocked or any(error.blocks_rules for error in errors):
                 errors.append(FieldError("FieldValueInvalid", "<nil>", None, _RULES_SKIPPED))

@@ -148,7 +148,7 @@ def _check_type(value: Any, node: Node, path: str, errors: list[FieldError]) -> 
 
 def _check_integer(value: float, form: str, path: str, errors: list[FieldError]) -> None:
     """Check a number that is not a 64-bit integer in JSON: a fraction of 0 is allowed up to 2**53."""
-    whole = float(value).is_integer()
+    whole = isinstance(value, int) or value.is_integer()
     if not whole or abs(value) > _LARGEST_WHOLE:
         known = form in ("int32", "int64")
         wanted, found = (form, "float64") if known else ("integer", "number")
@@ -198,14 +198,18 @@ def _is_multiple(value: float, factor: float) -> bool:
     """Whether the quotient is whole up to 2**53. That of a float has a relative error."""
     if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
         return value % int(factor) == 0
+    if abs(value) > _LARGEST_WHOLE * max(1, factor):
+        return False
     quotient = 1 / factor * value if factor < 1 else value / factor
+    if not abs(quotient) <= _LARGEST_WHOLE:
+        return False
     rest = abs(quotient - int(quotient))
-    return abs(quotient) <= _LARGEST_WHOLE and (rest == 0 or rest / (2 * abs(quotient)) < _RELATIVE_ERROR)
+    return rest == 0 or rest / (2 * abs(quotient)) < _RELATIVE_ERROR
 
 
 def _check_number(value: float, node: Node, path: str, errors: list[FieldError]) -> None:
     limits = node.limits
-    whole = float(value).is_integer()
+    whole = isinstance(value, int) or value.is_integer()
     if node.format == "float" and node.type == "number" and abs(value) > _LARGEST_FLOAT:
         text = f"Checked value must be of type number with format float in {path}"
         errors.append(FieldError("FieldValueInvalid", "<nil>", "", text))

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.apiserver.schema.node import Node
 
-__all__ = ["at_index", "at_key", "fill_defaults", "fill_object", "prune", "with_plain_numbers"]
+__all__ = [
+    "at_index",
+    "at_key",
+    "fill_defaults",
+    "fill_object",
+    "prune",
+    "unreadable_number",
+    "with_plain_numbers",
+]
 
 
 _EXPONENT_FROM = 1e21
@@ -106,6 +114,20 @@ def copied(value: Any) -> Any:
     if isinstance(value, list):
         return [copied(item) if isinstance(item, dict | list) else item for item in value]
     return value
+
+
+def unreadable_number(value: Any) -> int | None:
+    """The first integer in a JSON value that is too large for a float; None if there is none."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            if isinstance(item, dict | list | int) and (found := unreadable_number(item)) is not None:
+                return found
+    elif isinstance(value, int) and abs(value) >= 1 << 1023:
+        try:
+            float(value)
+        except OverflowError:
+            return value
+    return None
 
 
 def with_plain_numbers(value: Any) -> Any:

@@ -14,6 +14,7 @@ from aimctl.devcluster.apiserver.objects import metadata as rules
 from aimctl.devcluster.apiserver.objects.decoding import DecodeError, canonicalize, decode_error
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.devcluster.apiserver.schema.errors import FieldError
+from aimctl.devcluster.apiserver.schema.walk import unreadable_number
 from aimctl.devcluster.apiserver.wire import statuses
 
 if TYPE_CHECKING:
@@ -86,7 +87,11 @@ def own_metadata(kind: ServedKind, obj: dict[str, Any], namespace: str) -> dict[
     metadata = obj.get("metadata")
     if metadata is None:
         metadata = obj["metadata"] = {}
-    problem = rules.shape_errors(metadata, kind.resource.kind)
+    problem = (
+        rules.custom_shape_errors(metadata)
+        if kind.custom
+        else rules.shape_errors(metadata, kind.resource.kind)
+    )
     if problem:
         raise statuses.bad_request(
             f'{kind.resource.kind} in version "{kind.resource.version}" cannot be handled as a'
@@ -115,15 +120,28 @@ def check_name(metadata: Mapping[str, Any], name: str) -> None:
 
 def check_patched(kind: ServedKind, obj: dict[str, Any], namespace: str, name: str) -> None:
     """Raise StatusError if a patch changed type, name or namespace."""
+    if kind.custom:
+        _check_patched_type(kind, obj)
     try:
         check_type(kind, obj)
         metadata = own_metadata(kind, obj, namespace)
     except statuses.StatusError as error:
         _, undecodable, why = str(error).partition(f"cannot be handled as a {kind.resource.kind}: ")
-        if kind.custom or not undecodable:
+        if not undecodable:
             raise
         raise undecodable_patch(obj, why) from error
     check_name(metadata, name)
+
+
+def _check_patched_type(kind: ServedKind, obj: dict[str, Any]) -> None:
+    """Raise StatusError if a patch changed the type of a custom object, which is decoded without knowledge of it."""
+    version, own = obj.get("apiVersion"), obj.get("metadata")
+    if not obj.get("kind"):
+        raise undecodable_patch(obj, f"Object 'Kind' is missing in '{_shown(obj)}'")
+    if isinstance(version, str) and version and version != kind.resource.api_version:
+        error = FieldError("FieldValueInvalid", "apiVersion", version, f"must be {kind.resource.api_version}")
+        name = str(own.get("name") or "") if isinstance(own, dict) else ""
+        raise statuses.invalid(str(version).rpartition("/")[0], obj["kind"], name, [error])
 
 
 def check_absent(kind: ServedKind, metadata: Mapping[str, Any], key: str) -> None:
@@ -211,9 +229,12 @@ def shaped(
     validation: FieldValidation,
     *,
     from_patch: bool = False,
+    applied: bool = False,
     duplicates: Sequence[str] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """Prune, default, and bring values into their canonical form. ``obj`` may be changed.
+
+    An applied configuration was compared with the schema already, so unknown fields of its result are dropped silently.
 
     Returns:
         The object and warnings about unknown fields.
@@ -222,11 +243,14 @@ def shaped(
         StatusError: 400, or 422 for a patch: a value has a wrong type, or ``Strict`` forbids unknown fields or
             ``duplicates``.
     """
+    if kind.custom and (number := unreadable_number(obj)) is not None:
+        problem = f"json: cannot unmarshal number {number} into Go value of type float64"
+        raise undecodable_patch(obj, problem) if from_patch else _undecodable_body(kind, problem)
     final = kind.schema.accepts(obj)
     pruned, unknown = (obj, []) if final else kind.schema.prune(obj)
     if kind.custom:
         unknown.sort()
-    texts = [*duplicates, *(f'unknown field "{path}"' for path in unknown)]
+    texts = [*duplicates, *(f'unknown field "{path}"' for path in unknown if not applied)]
     if texts and validation == "Strict":
         resource = kind.resource
         if from_patch:

@@ -21,7 +21,7 @@ import msgspec
 from aimctl.devcluster.apiserver.apply.server_side import record_update, reset_fields
 from aimctl.devcluster.apiserver.objects import metadata as rules
 from aimctl.devcluster.apiserver.schema.errors import FieldError
-from aimctl.devcluster.apiserver.schema.walk import fill_defaults
+from aimctl.devcluster.apiserver.schema.walk import fill_defaults, with_plain_numbers
 from aimctl.devcluster.apiserver.verbs import bodies
 from aimctl.devcluster.apiserver.verbs.write_types import Target, WriteOptions, Written
 from aimctl.devcluster.apiserver.wire import statuses
@@ -102,7 +102,7 @@ class Writer:
         """
         bodies.check_type(kind, obj)
         metadata = bodies.own_metadata(kind, obj, namespace)
-        if metadata.pop("resourceVersion", None):
+        if metadata.pop("resourceVersion", None) and not options.dry_run:
             raise statuses.status(500, "", "resourceVersion should not be set on objects to be created")
         self._check_creation(kind, metadata.get("namespace") or "", metadata.get("name") or "")
         collection = self.collection(kind)
@@ -114,7 +114,9 @@ class Writer:
         if kind.rules.generation:
             metadata["generation"] = 1
         duplicates = bodies.drop_duplicate_owners(metadata)
-        obj, warnings = bodies.shaped(kind, obj, options.validation, duplicates=options.duplicates)
+        obj, warnings = bodies.shaped(
+            kind, obj, options.validation, applied=applied, duplicates=options.duplicates
+        )
         if kind.status_subresource and not kind.rules.keeps_status:
             obj.pop("status", None)
         if kind.rules.settle is not None:
@@ -123,6 +125,8 @@ class Writer:
         new = self._finish(kind, obj, None, options, "", applied=applied)
         if kind.rules.warn is not None:
             warnings += kind.rules.warn(new)
+        if kind.custom:
+            warnings += rules.finalizer_warnings(new["metadata"], None)
         key = object_key(new["metadata"].get("namespace") or "", new["metadata"]["name"])
         if key in collection.records:
             present = collection.records[key].object()["metadata"]
@@ -166,7 +170,7 @@ class Writer:
             metadata.pop("resourceVersion", None)
             bodies.check_absent(kind, metadata, target.key)
             return self.create(kind, namespace, obj, options)
-        if not metadata.get("resourceVersion") and not kind.rules.unconditional_update:
+        if metadata.get("resourceVersion", "") in ("", "0") and not kind.rules.unconditional_update:
             error = FieldError(
                 "FieldValueInvalid", "metadata.resourceVersion", 0, "must be specified for an update"
             )
@@ -202,7 +206,12 @@ class Writer:
         bodies.check_preconditions(kind, record, metadata, from_patch=from_patch)
         repeated = bodies.drop_duplicate_owners(metadata)
         obj, warnings = bodies.shaped(
-            kind, obj, options.validation, from_patch=from_patch, duplicates=options.duplicates
+            kind,
+            obj,
+            options.validation,
+            from_patch=from_patch,
+            applied=applied,
+            duplicates=options.duplicates,
         )
         warnings += repeated
         metadata = obj["metadata"]
@@ -237,6 +246,8 @@ class Writer:
             applied=applied,
             internal=internal or subresource not in ("", "scale"),
         )
+        if kind.custom:
+            warnings += rules.finalizer_warnings(new["metadata"], old_metadata)
         if new == old and _canonical(new) == _canonical(old) and self._is_current(kind, record, new):
             return Written(record, warnings=warnings)
         return Written(self._replace_stored(kind, record, new, options), warnings=warnings)
@@ -337,7 +348,7 @@ class Writer:
             raise statuses.invalid(group, resource.kind, metadata.get("name") or "", errors)
         if self.webhooks is not None:
             self.webhooks.validate(kind, obj, old, subresource)
-        return obj
+        return with_plain_numbers(obj) if kind.custom else obj
 
     def _desired(self, kind: ServedKind, obj: Mapping[str, Any]) -> Any:
         """The part of an object whose change increases the generation."""

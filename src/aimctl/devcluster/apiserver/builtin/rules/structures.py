@@ -80,8 +80,8 @@ RULES: Mapping[str, Mapping[str, Check]] = {
     "core.v1.ServicePort": {
         "name": name(label_errors),
         "protocol": _PROTOCOLS,
-        "port": port,
-        "targetPort": port,
+        "port": lambda value, path: port(value or 0, path),
+        "targetPort": lambda value, path: port(value or 0, path),
     },
     "apps.v1.ControllerRevision": {"data": needed("data is mandatory")},
     "apps.v1.DaemonSetSpec": {
