@@ -95,8 +95,8 @@ class AimScenario(Scenario):
 
     name = "simulate"
     most_actions = 5
-    most_faults = 4
-    branches = 8
+    most_faults = 3
+    branches = 16
     openings = (0.5, 1.0, 3.0)
     command = "make simulate SEED={seed} SIMULATE_ARGS='--keep {keep}'"
 
