@@ -62,6 +62,8 @@ _START_SECONDS = 5.0
 _LAST_WRITE_SECONDS = 1.0
 """Writes are given up so long before the end of the grace period, so that their reconciles end within it; a tenth of a
 short grace period."""
+_SLOW_WRITE_SECONDS = 20.0
+"""A shorter grace period does not limit the writes before the stop."""
 _POLL_SECONDS = 0.25
 """Interval of the checks whether the caches that are not synced are failing."""
 
@@ -231,13 +233,15 @@ class Lifecycle:
             raise BaseExceptionGroup("the manager failed", self._errors)
 
     def check_write(self) -> float | None:
-        """The write guard of the shutdown: the seconds that a write starting now may take; None for no limit.
+        """The write guard for the shutdown: the seconds that a write starting now may take; None for no limit.
 
         Raises:
             WriteRefused: the grace period is over.
         """
         if self._writes_end is None:
-            return None
+            # A write that begins just before the stop must end within the grace period too.
+            longest = self._grace - _LAST_WRITE_SECONDS
+            return longest if longest >= _SLOW_WRITE_SECONDS else None
         left = self._writes_end - self._clock.monotonic()
         if left <= 0:
             raise WriteRefused(
