@@ -43,7 +43,17 @@ from support.regexsteps import TooManySteps, adversarial, spans, steps
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PACKAGES = ("api", "cli", "controllers", "domain", "generation", "kubetypes", "runtime")
+PACKAGES = (
+    "api",
+    "cli",
+    "controllers",
+    "devcluster",
+    "domain",
+    "generation",
+    "kubetypes",
+    "runtime",
+    "simulation",
+)
 SEARCHES = ("search", "sub", "subn", "split", "finditer", "findall")
 MAX_STEPS_PER_CHARACTER = 40
 """Steps that a pattern may take for each character even if they grow faster than the text: those of bounded loops."""

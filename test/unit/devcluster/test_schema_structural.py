@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from aimctl.devcluster.apiserver.schema import InvalidSchema, Schema
-from aimctl.devcluster.apiserver.schema.texts.formats import matches_format
-from aimctl.devcluster.apiserver.schema.texts.patterns import compile_pattern
+from aimctl.devcluster.apiserver.schema.scalars.formats import matches_format
+from aimctl.devcluster.apiserver.schema.scalars.patterns import compile_pattern
 
 ROOT = "spec.validation.openAPIV3Schema"
 

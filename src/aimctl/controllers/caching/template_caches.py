@@ -173,8 +173,13 @@ class _Observer:
             used = service.view.status.resolved_template
             if used is not None and used.uid == template.meta.uid and not service.meta.deleting:
                 found.append(service)
-        found.sort(key=lambda item: (item.meta.creation_timestamp, item.meta.name))
-        found.sort(key=lambda item: not self._has_config(item.view.spec.runtime_config_name, namespace))
+        found.sort(
+            key=lambda item: (
+                not self._has_config(item.view.spec.runtime_config_name, namespace),
+                item.meta.creation_timestamp,
+                item.meta.name,
+            )
+        )
         return tuple(item.view.spec for item in found)
 
     def _has_config(self, name: str, namespace: str) -> bool:

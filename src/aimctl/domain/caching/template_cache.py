@@ -112,13 +112,10 @@ class DownloadSettings:
     pull_secrets: tuple[str, ...]
 
     @classmethod
-    def merged(cls, specs: Sequence[TemplateCacheSpec], runtime_config: str = "") -> DownloadSettings:
-        """The settings of several specs, the oldest first. Where they contradict each other, the older one wins.
-
-        ``runtime_config`` is that of the oldest spec whose runtime config exists; "" for that of the oldest.
-        """
+    def merged(cls, specs: Sequence[TemplateCacheSpec]) -> DownloadSettings:
+        """The settings of several specs. Where they contradict each other, the earlier one takes precedence."""
         return cls(
-            runtime_config=runtime_config or specs[0].runtime_config_name,
+            runtime_config=specs[0].runtime_config_name,
             storage_class=next((item.storage_class_name for item in specs if item.storage_class_name), ""),
             env=merge_env(*(_json(item.env) for item in reversed(specs))),
             pull_secrets=merge_pull_secrets(*(_names(item.image_pull_secrets) for item in specs)),

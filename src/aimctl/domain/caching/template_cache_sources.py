@@ -6,8 +6,8 @@ Contract:
     * While the sources of the template are unknown (it is missing, or not discovered), the model caches in use stay the
       same.
     * If several template caches have the same source, the largest size counts. Where their download settings contradict
-      each other, the oldest template cache takes precedence. Its runtime config is not used if it does not exist and
-      another template cache names one that exists.
+      each other, the oldest template cache takes precedence. Those whose runtime config does not exist are last, so
+      that their mistake does not delay the others.
     * Model caches that are Available, or that belong to a user, are never changed.
 """
 
@@ -182,10 +182,10 @@ def _settings(seen: TemplateCacheObservation, entry: Entry) -> DownloadSettings:
     """The download settings of all template caches that use a model cache. The runtime config of this one exists."""
     users = [item for item in seen.users if item.uses(entry.model_cache)]
     users.append(CacheUser(seen.cache))
-    users.sort(key=lambda item: (item.cache.meta.creation_timestamp, item.cache.meta.name))
-    specs = [item.cache.view.spec for item in users]
-    configured = [item.cache.view.spec for item in users if item.configured]
-    return DownloadSettings.merged(specs, configured[0].runtime_config_name)
+    users.sort(
+        key=lambda item: (not item.configured, item.cache.meta.creation_timestamp, item.cache.meta.name)
+    )
+    return DownloadSettings.merged([item.cache.view.spec for item in users])
 
 
 def _size(seen: TemplateCacheObservation, entry: Entry) -> int:

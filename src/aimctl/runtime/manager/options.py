@@ -29,7 +29,8 @@ class ManagerOptions:
         health_probe_bind_address: address of ``/healthz`` and ``/readyz``; "0" for off. The debug pages are on the
             metrics server if it is on, else on this one, but not if ``metrics_secure`` is set.
         graceful_shutdown_timeout: seconds to wait for runnables at shutdown; 0 cancels them at once, below zero waits
-            without limit.
+            without limit. If it is 21 or more, each write may take a second less, so that a write without a response
+            ends within it.
         cache_sync_timeout: seconds for all caches to sync; afterwards the manager fails with the reasons. None: a cache
             that does not sync delays only the controllers that use it, and is reported by ``/readyz`` and in the log.
         name: ``reportingController`` of Events, and the field manager of writes.

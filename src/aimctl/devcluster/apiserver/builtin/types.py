@@ -173,7 +173,7 @@ class _Nodes:
         return Node(
             type=kind,
             # Texts in base64 are decoded, not checked as those of custom kinds, which must not be empty.
-            format=source.get("format", "").replace("byte", "bytes"),
+            format="bytes" if source.get("format") == "byte" else source.get("format", ""),
             properties=MappingProxyType(
                 {key: self._parse(child) for key, child in (properties or {}).items()}
             ),

@@ -42,7 +42,7 @@ _WRONG_QUANTITY = (
 )
 _WRONG_SUFFIX = "unable to parse quantity's suffix"
 _WRONG_NUMBER = "unable to parse numeric part of quantity"
-_QUANTITY = re.compile(r"[+-]?(?P<whole>\d*)(?:\.(?P<fraction>\d*))?(?P<suffix>[eEinumkKMGTP]*[-+]?\d*)")
+_QUANTITY = re.compile(r"[+-]?(?P<whole>\d*+)(?:\.(?P<fraction>\d*+))?+(?P<suffix>[eEinumkKMGTP]*[-+]?\d*)")
 _SUFFIX = re.compile(r"[KMGTPE]i|[numkMGTPE]?|[eE][+-]?\d+")
 _DECIMALS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")

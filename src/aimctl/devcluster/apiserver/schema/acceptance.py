@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.apiserver.schema.texts.formats import matches_format
-from aimctl.devcluster.apiserver.schema.texts.patterns import compile_pattern
+from aimctl.devcluster.apiserver.schema.scalars.formats import matches_format
+from aimctl.devcluster.apiserver.schema.scalars.numbers import is_int64
+from aimctl.devcluster.apiserver.schema.scalars.patterns import compile_pattern
 from aimctl.devcluster.apiserver.schema.values import check_itself, check_size
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _scalar(node: Node, types: frozenset[type]) -> Acceptor:
     if node.type == "string":
         return _text(node)
     if node.type == "integer" and node.limits.none and not node.enum:
-        return _is_int32 if node.format == "int32" else _is_int64
+        return _is_int32 if node.format == "int32" else is_int64
     if node.enum or node.format == "int32" or not node.limits.none:
         return _checked(node, types)
     if node.type == "number":
@@ -235,10 +236,6 @@ def _text(node: Node) -> Acceptor:
 
 def _is_int32(value: Any) -> bool:
     return type(value) is int and -(1 << 31) <= value < 1 << 31
-
-
-def _is_int64(value: Any) -> bool:
-    return type(value) is int and -(1 << 63) <= value < 1 << 63
 
 
 def _are_distinct(items: list[Any]) -> bool:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import cel
 from cel.stdlib import STDLIB_FUNCTIONS
 
-from aimctl.devcluster.apiserver.schema.texts.patterns import compile_pattern
+from aimctl.devcluster.apiserver.schema.scalars.patterns import compile_pattern
 from aimctl.kubetypes.quantity import parse_quantity
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.schema.errors import FieldError
 from aimctl.devcluster.apiserver.schema.node import Node, parse_node
-from aimctl.devcluster.apiserver.schema.texts.patterns import compile_pattern
+from aimctl.devcluster.apiserver.schema.scalars.patterns import compile_pattern
 from aimctl.devcluster.apiserver.schema.values import validate_value
 from aimctl.devcluster.apiserver.schema.walk import at_key, prune
 

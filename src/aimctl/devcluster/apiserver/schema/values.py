@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.schema.errors import FieldError
 from aimctl.devcluster.apiserver.schema.node import UNSET
-from aimctl.devcluster.apiserver.schema.texts.formats import matches_format
-from aimctl.devcluster.apiserver.schema.texts.patterns import compile_pattern
+from aimctl.devcluster.apiserver.schema.scalars.formats import matches_format
+from aimctl.devcluster.apiserver.schema.scalars.numbers import is_int64
+from aimctl.devcluster.apiserver.schema.scalars.patterns import compile_pattern
 from aimctl.devcluster.apiserver.schema.walk import at_index, at_key
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def json_type(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
-        return "integer" if -(1 << 63) <= value < 1 << 63 else "number"
+        return "integer" if is_int64(value) else "number"
     if isinstance(value, float):
         return "number"
     if isinstance(value, str):
@@ -196,7 +197,7 @@ def _plain(number: float) -> str:
 
 def _is_multiple(value: float, factor: float) -> bool:
     """Whether the quotient is whole up to 2**53. That of a float has a relative error."""
-    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+    if is_int64(value):
         return value % int(factor) == 0
     if abs(value) > _LARGEST_WHOLE * max(1, factor):
         return False
@@ -219,7 +220,7 @@ def _check_number(value: float, node: Node, path: str, errors: list[FieldError])
         errors.append(FieldError("FieldValueInvalid", "<nil>", "", text))
     # The real server cuts the fraction of the factor for integers.
     factor = limits.multiple_of
-    integer = isinstance(value, int) and -(1 << 63) <= value < 1 << 63
+    integer = is_int64(value)
     if factor is not None and (int(factor) if integer else factor) <= 0:
         cut = 0 if integer else factor
         text = f"factor MultipleOf declared for {path} must be positive: {_plain(cut)}"

@@ -1,17 +1,15 @@
-"""Pruning and defaulting, the two passes before validation, and the form of numbers after it.
+"""Pruning and defaulting: the two passes before validation.
 
 Contract:
     * :func:`prune` drops unknown fields and reports their paths.
     * :func:`fill_defaults` drops nulls that are not allowed, then sets defaults, depth first.
     * Both return a new value that shares no mutable part with the defaults, and do not change their argument.
-    * :func:`with_plain_numbers` brings numbers into the form in which the server stores them, in place.
 
 Invariant: both are idempotent.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.schema.node import UNSET
@@ -21,18 +19,7 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.apiserver.schema.node import Node
 
-__all__ = [
-    "at_index",
-    "at_key",
-    "fill_defaults",
-    "fill_object",
-    "prune",
-    "unreadable_number",
-    "with_plain_numbers",
-]
-
-
-_EXPONENT_FROM = 1e21
+__all__ = ["at_index", "at_key", "fill_defaults", "fill_object", "prune"]
 
 
 def at_key(path: str, key: str) -> str:
@@ -113,46 +100,4 @@ def copied(value: Any) -> Any:
         return {key: copied(item) if isinstance(item, dict | list) else item for key, item in value.items()}
     if isinstance(value, list):
         return [copied(item) if isinstance(item, dict | list) else item for item in value]
-    return value
-
-
-def unreadable_number(value: Any) -> int | None:
-    """The first integer in a JSON value that is too large for a float; None if there is none."""
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            if isinstance(item, dict | list | int) and (found := unreadable_number(item)) is not None:
-                return found
-    elif isinstance(value, int) and abs(value) >= 1 << 1023:
-        try:
-            float(value)
-        except OverflowError:
-            return value
-    return None
-
-
-def with_plain_numbers(value: Any) -> Any:
-    """The value with its numbers as Go writes them: 5.0 as 5, and an integer of more than 64 bits as a float.
-
-    Without such numbers it is the value itself.
-    """
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if (
-                isinstance(item, dict | list | float | int)
-                and (plain := with_plain_numbers(item)) is not item
-            ):
-                value[key] = plain
-        return value
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            if (
-                isinstance(item, dict | list | float | int)
-                and (plain := with_plain_numbers(item)) is not item
-            ):
-                value[index] = plain
-        return value
-    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        value = float(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXPONENT_FROM:
-        return int(Decimal(repr(value)))
     return value

@@ -31,7 +31,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_FILTER = re.compile(r"\s*@(?P<left>[^=!<>]*?)\s*(?:(?P<operator>==|!=|<=|>=|<|>)\s*(?P<right>.+?)\s*)?")
+_FILTER = re.compile(r"\s*@(?P<left>[^=!<>]*)(?:(?P<operator>==|!=|<=|>=|<|>)(?P<right>.+))?")
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -134,9 +134,9 @@ def _filter(text: str) -> Step:
     found = _FILTER.fullmatch(text)
     if found is None:
         raise ValueError(f"invalid JSONPath filter {text!r}: compare a field of @ with a literal")
-    left = found.group("left")
+    left = found.group("left").rstrip()
     compare = _OPERATORS.get(found.group("operator") or "")
-    wanted = _literal(found.group("right")) if compare else None
+    wanted = _literal(found.group("right").strip()) if compare else None
 
     def passes(item: Any) -> bool:
         values = find(item, left)

@@ -14,7 +14,7 @@ from aimctl.devcluster.apiserver.objects import metadata as rules
 from aimctl.devcluster.apiserver.objects.decoding import DecodeError, canonicalize, decode_error
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.devcluster.apiserver.schema.errors import FieldError
-from aimctl.devcluster.apiserver.schema.walk import unreadable_number
+from aimctl.devcluster.apiserver.schema.scalars.numbers import unreadable_number
 from aimctl.devcluster.apiserver.wire import statuses
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ import msgspec
 from aimctl.devcluster.apiserver.apply.server_side import record_update, reset_fields
 from aimctl.devcluster.apiserver.objects import metadata as rules
 from aimctl.devcluster.apiserver.schema.errors import FieldError
-from aimctl.devcluster.apiserver.schema.walk import fill_defaults, with_plain_numbers
+from aimctl.devcluster.apiserver.schema.scalars.numbers import with_plain_numbers
+from aimctl.devcluster.apiserver.schema.walk import fill_defaults
 from aimctl.devcluster.apiserver.verbs import bodies
 from aimctl.devcluster.apiserver.verbs.write_types import Target, WriteOptions, Written
 from aimctl.devcluster.apiserver.wire import statuses

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["is_known_format", "matches_format"]
 
 _NUMBER = r"(\d+(\.\d*)?|\.\d+)"
-_DURATION = re.compile(rf"[-+]?({_NUMBER}(ns|us|µs|ms|s|m|h))+|[-+]?0")
-_WORDED_DURATION = re.compile(r"\d+(?:\.\d+)?\s*([A-Za-zµ]+)")
+_GO_DURATION = re.compile(rf"[-+]?({_NUMBER}(ns|us|µs|ms|s|m|h))+|[-+]?0")
+_WORDED_DURATION = re.compile(r"(?<!\d)\d++(?:\.\d++)?+\s*+([A-Za-zµ]++)")
 _UNITS = frozenset({"ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w"})
 _UNIT_WORDS = ("nano", "micro", "milli", "sec", "min", "hour", "day", "week", "wk")
 """The words with which a unit may begin. An abbreviation has to be the whole unit."""
@@ -32,7 +32,7 @@ _HOSTNAME = re.compile(
     r"[a-zA-Z0-9](-?[a-zA-Z0-9]{0,62})?|([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]{2,63}"
 )
 _EMAIL = re.compile(r"""(?:"[^"\\\r\n]*"|[^@\s"<>,;:()\[\]]+)@[^@\s<>,;]+""")
-_NAMED_EMAIL = re.compile(r"(?:[^@<>,;]*\s)?\s*<([^<>]*)>")
+_ADDRESS_SIGNS = frozenset("@<>,;")
 _BYTE = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})")
 _MAC = re.compile(
     r"([0-9A-Fa-f]{2})(([:-])[0-9A-Fa-f]{2}){5}((\3[0-9A-Fa-f]{2}){2}|(\3[0-9A-Fa-f]{2}){14})?"
@@ -76,7 +76,7 @@ def _date(text: str) -> bool:
 
 def _duration(text: str) -> bool:
     """A duration of Go, or a text that contains a number with a unit, such as "2 weeks"."""
-    if _DURATION.fullmatch(text):
+    if _GO_DURATION.fullmatch(text):
         return True
     units = (unit.lower() for unit in _WORDED_DURATION.findall(text))
     return any(unit in _UNITS or unit.startswith(_UNIT_WORDS) for unit in units)
@@ -94,8 +94,11 @@ def _hostname(text: str) -> bool:
 
 def _email(text: str) -> bool:
     """An address, which may follow a name: ``A <a@b.c>``."""
-    named = _NAMED_EMAIL.fullmatch(text)
-    return _EMAIL.fullmatch(named[1] if named else text) is not None
+    if text.endswith(">"):
+        name, bracket, text = text[:-1].rpartition("<")
+        if not bracket or _ADDRESS_SIGNS & set(name) or not (name[-1:] or " ").isspace():
+            return False
+    return _EMAIL.fullmatch(text) is not None
 
 
 def _isbn10(text: str) -> bool:

@@ -1,1 +1,0 @@
-"""What texts are valid: formats, and the regular expressions of patterns."""
