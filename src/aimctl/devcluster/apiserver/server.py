@@ -292,11 +292,9 @@ class ApiServer:
         return self._handlers.answer(request, kind, info, query, version)
 
     def _document(self, request: HttpRequest, query: Query) -> ApiResponse:
-        if request.method != "GET" and self._is_discovery(request.path, query):
-            raise statuses.method_not_allowed()
-        if request.method not in ("GET", "HEAD"):
-            return _NO_PATH
         keys = self._issuer.document(request.path)
+        if request.method != "GET" and (keys is not None or self._documents.get_only(request.path)):
+            raise statuses.method_not_allowed()
         if keys is not None:
             return json_response(200, keys)
         parts = [part for part in request.path.split("/") if part]
@@ -305,20 +303,14 @@ class ApiServer:
         found = self._documents.get(request.path, query, header(request.headers, "Accept"))
         if found is None and parts[:1] == ["openapi"]:
             return ApiResponse(404, {}, b"")
-        if (
-            found is None
-            and parts[:1] == ["apis"]
-            and len(parts) == 3
-            and self.kinds.serves_builtins(parts[1])
-        ):
-            raise statuses.path_not_found()
         if found is None:
+            match request.path.rstrip("/").split("/")[1:]:
+                case ["api", _]:
+                    raise statuses.path_not_found()
+                case ["apis", group, _] if self.kinds.serves_builtins(group):
+                    raise statuses.path_not_found()
             return _NO_PATH
         return ApiResponse(200, {"Content-Type": found.content_type}, found.body)
-
-    def _is_discovery(self, path: str, query: Query) -> bool:
-        """Whether the path is a discovery document, which allows GET only."""
-        return path.startswith("/api") and self._documents.get(path, query, "") is not None
 
     def _review(self, request: HttpRequest, kind: ServedKind, info: RequestInfo) -> ApiResponse:
         if info.verb != "create":

@@ -105,6 +105,21 @@ class Documents:
             return self._cached((path,), lambda: self._legacy(parts))
         return self._plain(path, query)
 
+    def get_only(self, path: str) -> bool:
+        """Whether a real server answers GET only at the path of this document, not even HEAD.
+
+        It answers every method where its aggregator or the server of custom kinds has the document: ``/apis``, its
+        groups, versions with custom kinds only, OpenAPI and health.
+        """
+        match path.rstrip("/").split("/")[1:]:
+            case ["api"] | ["version"]:
+                return True
+            case ["api", version]:
+                return bool(self._kinds.at("", version))
+            case ["apis", group, version]:
+                return any(not kind.custom for kind in self._kinds.at(group, version))
+        return False
+
     def _plain(self, path: str, query: Query) -> Document | None:
         if path == "/version":
             return Document(encode(self._version))
