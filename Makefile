@@ -47,7 +47,7 @@ test-downloads: $(STAMP) ## run the download program with real versions of huggi
 
 test-install: $(STAMP) ## install the wheel and the operator in three ways on a real API server, run, upgrade and remove it
 	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
-	$(BIN)/python -m pytest -n 0 test/install
+	$(BIN)/python -m pytest -n 0 --timeout 600 test/install
 
 test-image: $(STAMP) ## build the image with Debian's buildah, and run the manager from it (root; apt-get install buildah debootstrap)
 	$(BIN)/python -m pytest -n 0 test/image

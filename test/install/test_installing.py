@@ -21,13 +21,10 @@ if TYPE_CHECKING:
     from support.installation import Checkout
     from support.kubectl import Kubectl
 
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        not pods_can_be_processes(),
-        reason="needs root permissions and util-linux, to run a process as a pod does",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not pods_can_be_processes(),
+    reason="needs root permissions and util-linux, to run a process as a pod does",
+)
 
 NAMESPACE = "kaiwo-system"
 DEPLOYMENT = ("deployment", "aimctl-manager", "-n", NAMESPACE)
