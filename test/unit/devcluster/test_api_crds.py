@@ -20,7 +20,7 @@ async def test_a_definition_is_established_in_a_second_write_and_its_kind_is_ser
     version = str(api.server.storage.version)
     async with api.watch(CRDS, {"resourceVersion": version}) as lines:
         made = await api.ok("POST", CRDS, crd())
-        assert "conditions" not in made["status"]
+        assert made["status"]["conditions"] is None
         assert await lines.seen(1) == [("ADDED", "widgets.example.com")]
         settled = (await lines.next())["object"]
     assert conditions(settled) == {
@@ -174,3 +174,22 @@ async def test_scale_reads_and_writes_the_paths_in_the_definition() -> None:
     await api.ok("PATCH", f"{WIDGETS}/w/scale", {"spec": {"replicas": 3}}, media=MERGE)
     changed = await api.ok("GET", f"{WIDGETS}/w")
     assert (changed["spec"]["replicas"], changed["metadata"]["generation"]) == (3, 3)
+
+
+@virtual_time
+async def test_a_kind_whose_root_has_no_type_keeps_unknown_fields() -> None:
+    api = Api()
+    schema = {"x-kubernetes-preserve-unknown-fields": True, "properties": {"spec": {"type": "object"}}}
+    await api.ok("POST", CRDS, crd(schema={"openAPIV3Schema": schema}))
+    made = await api.ok("POST", WIDGETS, {**widget("w"), "spec": {"a": 1}, "more": [1]})
+    assert made["spec"] == {}
+    assert made["more"] == [1]
+
+
+@virtual_time
+async def test_formats_that_are_not_checked_cause_one_warning_each() -> None:
+    field = {"type": "string", "format": "shade"}
+    schema = {"type": "object", "properties": {"a": field, "b": {"type": "array", "items": field}}}
+    answer = await Api()("POST", CRDS, crd(schema={"openAPIV3Schema": schema}))
+    assert answer.status == 201
+    assert answer.headers["Warning"] == '299 - "unrecognized format \\"shade\\""'

@@ -12,12 +12,15 @@ Source: Kubernetes' ``apiextensions/validation``.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aimctl.devcluster.apiserver.builtin.fields import IMMUTABLE, forbidden, invalid, required, unsupported
+from aimctl.devcluster.apiserver.builtin.rules.conversions import conversion_errors
 from aimctl.devcluster.apiserver.objects.names import label1035_errors, subdomain_errors
 from aimctl.devcluster.apiserver.schema import FieldError, InvalidSchema, Schema
+from aimctl.devcluster.apiserver.schema.errors import GoStruct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +31,6 @@ _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _MOST_SELECTABLE_FIELDS = 8
 _LONGEST_WARNING = 256
-_REVIEW_VERSIONS = ("v1", "v1beta1")
 _APPROVAL = "api-approved.kubernetes.io"
 _APPROVAL_PAGE = "https://github.com/kubernetes/enhancements/pull/1111"
 _ALLOWED_AT_ROOT = (
@@ -54,7 +56,8 @@ def check_definition(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> l
         *_shared_errors(versions),
         *_required_names(spec.get("names") or {}),
         *_names_errors(spec.get("names") or {}),
-        *_conversion_errors(spec.get("conversion") or {}),
+        *conversion_errors(spec.get("conversion") or {}),
+        *_preservation_error(spec),
         *_stored_version_errors(stored, versions),
         *_approval_errors(new, old),
         *(_changed_errors(spec, old) if old else ()),
@@ -71,7 +74,7 @@ def _one_of(path: str, value: str, allowed: Sequence[str]) -> Iterator[FieldErro
 def _name_error(new: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[FieldError]:
     name = new["metadata"].get("name") or ""
     plural = (spec.get("names") or {}).get("plural") or ""
-    if name != f"{plural}.{spec.get('group') or ''}":
+    if name and name != f"{plural}.{spec.get('group') or ''}":
         yield invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
 
 
@@ -139,6 +142,8 @@ def _version_errors(versions: Sequence[Mapping[str, Any]], *, given: bool) -> It
         texts = label1035_errors(version.get("name") or "")
         if texts:
             yield invalid(f"{path}.name", version.get("name") or "", ",".join(texts))
+            if version.get("name") and index == 0:
+                yield invalid("spec.version", version["name"], ",".join(texts))
         yield from _deprecation_errors(version, path)
         if not _common(versions, "schema"):
             yield from _schema_errors(version, f"{path}.schema")
@@ -150,10 +155,32 @@ def _version_errors(versions: Sequence[Mapping[str, Any]], *, given: bool) -> It
             yield from _selectable_errors(version, f"{path}.selectableFields")
     names = [version.get("name") for version in versions]
     if len(set(names)) != len(names):
-        yield invalid("spec.versions", list(versions), "must contain unique version names")
+        yield invalid("spec.versions", _shown(versions), "must contain unique version names")
     if sum(1 for version in versions if version.get("storage")) != 1:
         text = "must have exactly one version marked as storage version"
-        yield invalid("spec.versions", versions if given else None, text)
+        yield invalid("spec.versions", _shown(versions) if given else None, text)
+
+
+def _shown(versions: Sequence[Mapping[str, Any]]) -> list[GoStruct]:
+    """The versions in the server's internal form, which has what they have in common in another place.
+
+    What differs is shown as in the request.
+    """
+    own = ("schema", "subresources", "additionalPrinterColumns", "selectableFields")
+    return [
+        GoStruct(
+            Name=version.get("name") or "",
+            Served=bool(version.get("served")),
+            Storage=bool(version.get("storage")),
+            Deprecated=bool(version.get("deprecated")),
+            DeprecationWarning=version.get("deprecationWarning"),
+            **{
+                name[0].upper() + name[1:]: None if _common(versions, name) else version.get(name)
+                for name in own
+            },
+        )
+        for version in versions
+    ]
 
 
 def _shared_errors(versions: Sequence[Mapping[str, Any]]) -> Iterator[FieldError]:
@@ -274,12 +301,10 @@ def _selectable_errors(version: Mapping[str, Any], path: str) -> Iterator[FieldE
         if not json_path:
             yield required(place)
             continue
-        found: Any = schema
-        for name in json_path.removeprefix(".").split("."):
-            properties = found.get("properties") if isinstance(found, dict) else None
-            found = properties.get(name) if isinstance(properties, dict) else None
-        if not json_path.startswith(".") or not isinstance(found, dict):
-            yield invalid(place, json_path, "is an invalid path: does not refer to a valid field")
+        try:
+            found = _field_at(schema, json_path)
+        except _InvalidPath as error:
+            yield invalid(place, json_path, f"is an invalid path: {error}")
             continue
         if json_path.startswith(".metadata"):
             yield invalid(place, json_path, "must not point to fields in metadata")
@@ -297,30 +322,44 @@ def _selectable_errors(version: Mapping[str, Any], path: str) -> Iterator[FieldE
         yield FieldError("FieldValueTooMany", path, len(seen), text)
 
 
+class _InvalidPath(ValueError):  # noqa: N818 - it is reported as a FieldError
+    """A path of a selectable field does not refer to a field."""
+
+
+def _field_at(schema: Mapping[str, Any], json_path: str) -> Mapping[str, Any]:
+    """The schema of a field such as ``.spec.a``.
+
+    Raises:
+        _InvalidPath: the text says why there is none.
+    """
+    found, rest = schema, json_path
+    while rest:
+        if rest.startswith("["):
+            raise _InvalidPath("array notation is not allowed")
+        if not rest.startswith("."):
+            token = re.split(r"(?<=\])|[.\[]", rest, maxsplit=1)[0]
+            raise _InvalidPath(f"expected [ or . but got: {token}")
+        if rest == ".":
+            raise _InvalidPath("unexpected end of JSON path")
+        name = re.split(r"[.\[\]]", rest[1:], maxsplit=1)[0]
+        rest = rest[1 + len(name) :]
+        child = (found.get("properties") or {}).get(name) or found.get("additionalProperties")
+        if not name or not isinstance(child, dict):
+            raise _InvalidPath("does not refer to a valid field")
+        found = child
+    return found
+
+
 # -- the rest
 
 
-def _conversion_errors(conversion: Mapping[str, Any]) -> Iterator[FieldError]:
-    path = "spec.conversion"
-    strategy = conversion.get("strategy") or ""
-    yield from _one_of(f"{path}.strategy", strategy, ("None", "Webhook"))
-    webhook = conversion.get("webhook")
-    if strategy != "Webhook":
-        if webhook is not None:
-            text = "should not be set when strategy is not set to Webhook"
-            yield forbidden(f"{path}.webhookClientConfig", text)
-        return
-    client = (webhook or {}).get("clientConfig")
-    if client is None:
-        yield required(f"{path}.webhookClientConfig", "required when strategy is set to Webhook")
-    elif (client.get("url") is None) == (client.get("service") is None):
-        yield required(f"{path}.webhookClientConfig", "exactly one of url or service is required")
-    versions = (webhook or {}).get("conversionReviewVersions") or []
-    place = f"{path}.conversionReviewVersions"
-    if not versions:
-        yield required(place)
-    elif not set(versions) & set(_REVIEW_VERSIONS):
-        yield invalid(place, versions, f"must include at least one of {', '.join(_REVIEW_VERSIONS)}")
+def _preservation_error(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    if spec.get("preserveUnknownFields"):
+        text = (
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema"
+            " instead"
+        )
+        yield invalid("spec.preserveUnknownFields", value=True, text=text)
 
 
 def _stored_version_errors(
@@ -330,10 +369,10 @@ def _stored_version_errors(
     if not stored:
         yield invalid(path, None, "must have at least one stored version")
         return
-    names = [version.get("name") for version in versions]
-    for version in versions:
-        if version.get("storage") and version.get("name") not in stored:
-            yield invalid(path, list(stored), f"must have the storage version {version.get('name')}")
+    names = [version.get("name") or "" for version in versions]
+    for name, version in zip(names, versions, strict=True):
+        if version.get("storage") and name not in stored:
+            yield invalid(path, list(stored), f"must have the storage version {name}")
     for index, name in enumerate(stored):
         if name not in names:
             text = (

@@ -42,7 +42,14 @@ if TYPE_CHECKING:
     from aimctl.devcluster.storage.store import Storage
     from aimctl.runtime.clock import Clock
 
-__all__ = ["CRD_COLLECTION", "CrdController", "kinds_of", "prepare_definition"]
+__all__ = [
+    "CRD_COLLECTION",
+    "CrdController",
+    "definition_warnings",
+    "kinds_of",
+    "prepare_definition",
+    "settle_definition",
+]
 
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 """The verbs of custom kinds, in the order of discovery, which is another one than that of built-in kinds."""
@@ -57,8 +64,8 @@ _TERMINATING = "CustomResourceDefinition marked for deletion; CustomResource del
 _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 
 
-def prepare_definition(new: Obj, old: Mapping[str, Any] | None) -> None:
-    """Set default names, and add the storage version to ``status.storedVersions``."""
+def settle_definition(new: Obj, old: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the parameters of a strategy
+    """Set default names, the default conversion, and the fields that every version has."""
     spec = new.setdefault("spec", {})
     names = dict(spec.get("names") or {})
     kind = names.get("kind") or ""
@@ -66,16 +73,40 @@ def prepare_definition(new: Obj, old: Mapping[str, Any] | None) -> None:
         names.setdefault("singular", kind.lower())
         names.setdefault("listKind", f"{kind}List")
     spec["names"] = names
-    spec.setdefault("conversion", {"strategy": "None"})
-    current = [each.get("name") or "" for each in spec.get("versions") or () if each.get("storage")]
+    conversion = spec.setdefault("conversion", {"strategy": "None"})
+    if conversion.get("webhook") == {}:
+        del conversion["webhook"]
+    service = ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("service")
+    if service is not None:
+        service.setdefault("port", 443)
+    if spec.get("preserveUnknownFields") is False:
+        del spec["preserveUnknownFields"]
+    for version in spec.get("versions") or ():
+        version.setdefault("served", False)
+        version.setdefault("storage", False)
+
+
+def prepare_definition(new: Obj, old: Mapping[str, Any] | None) -> None:
+    """Add the storage version to ``status.storedVersions``."""
+    versions = new["spec"].get("versions") or ()
+    current = [each.get("name") or "" for each in versions if each.get("storage")][:1]
     if old is None:
-        new["status"] = {"acceptedNames": {"kind": "", "plural": ""}, "storedVersions": current}
-    else:
-        status = new.get("status") or {}
-        stored = status.get("storedVersions") or []
-        added = [name for name in current if name not in stored]
-        if added:
-            new["status"] = {**status, "storedVersions": [*stored, *added]}
+        names = {"kind": "", "plural": ""}
+        new["status"] = {"conditions": None, "acceptedNames": names, "storedVersions": current}
+        return
+    status = new.get("status") or {}
+    stored = status.get("storedVersions") or []
+    added = [name for name in current if name not in stored]
+    if added:
+        new["status"] = {**status, "storedVersions": [*stored, *added]}
+
+
+def definition_warnings(definition: Mapping[str, Any]) -> list[str]:
+    """The warnings about formats that the server does not know. The definition is valid."""
+    found: dict[str, None] = {}
+    for version in definition["spec"]["versions"]:
+        found |= dict.fromkeys(Schema.from_crd(version["schema"]["openAPIV3Schema"]).unknown_formats)
+    return [f'unrecognized format "{name}"' for name in found]
 
 
 def kinds_of(definition: Mapping[str, Any]) -> tuple[ServedKind, ...]:

@@ -13,7 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.crd_rules import check_definition
-from aimctl.devcluster.apiserver.builtin.crds import prepare_definition
+from aimctl.devcluster.apiserver.builtin.crds import (
+    definition_warnings,
+    prepare_definition,
+    settle_definition,
+)
 from aimctl.devcluster.apiserver.builtin.fields import forbidden, invalid, value_at
 from aimctl.devcluster.apiserver.builtin.rules.data import check_config_map, check_secret
 from aimctl.devcluster.apiserver.builtin.rules.objects import (
@@ -341,7 +345,12 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("autoscaling/v1", "horizontalpodautoscalers"): _builtin(convert_in=_scaler_in, convert_out=_scaler_out),
     ("coordination.k8s.io", "leases"): _builtin(unconditional_update=False, create_on_update=True),
     ("apiextensions.k8s.io", "customresourcedefinitions"): _builtin(
-        generation=True, unconditional_update=False, prepare=prepare_definition, check=check_definition
+        generation=True,
+        unconditional_update=False,
+        settle=settle_definition,
+        prepare=prepare_definition,
+        check=check_definition,
+        warn=definition_warnings,
     ),
     **{
         ("rbac.authorization.k8s.io", plural): _builtin(name_rule="path", check=check_role)

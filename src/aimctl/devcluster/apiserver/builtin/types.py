@@ -117,6 +117,7 @@ class _Nodes:
             # A string or any number.
             _QUANTITY: Node(go_type="resource.Quantity"),
             f"{EXTENSIONS}.JSON": OPEN,
+            f"{EXTENSIONS}.CustomResourceSubresourceStatus": Node(type="object"),
         }
         self._add_schema_props()
 
@@ -124,8 +125,13 @@ class _Nodes:
         """Add the nodes of ``JSONSchemaProps``, which is recursive: its properties are filled in after its creation."""
         properties: dict[str, Node] = {}
         go_type = "v1.JSONSchemaProps"
-        schema = Node(type="object", properties=MappingProxyType(properties), go_type=go_type)
         name = f"{EXTENSIONS}.JSONSchemaProps"
+        schema = Node(
+            type="object",
+            properties=MappingProxyType(properties),
+            go_type=go_type,
+            dropped=_dropped(definitions()[name]),
+        )
         self._nodes[name] = schema
         # Alternatives have no type; lists and values without a meaning are checked with the schema.
         self._nodes[f"{name}OrBool"] = Node(
@@ -184,13 +190,21 @@ class _Nodes:
             list_type=list_type,
             list_map_keys=keys,
             map_type=source.get("x-kubernetes-map-type", "granular"),
-            null_item=UNSET if items is None else _ZEROS.get(items.get("type", "object"), UNSET),
-            null_text=additional is not None and additional.get("type") == "string",
+            null_item=self._zero(items, additional),
         )
+
+    def _zero(self, items: Mapping[str, Any] | None, additional: Mapping[str, Any] | None) -> Any:
+        """What Go decodes a null in a list or map as; UNSET if it is kept or dropped."""
+        if items is not None:
+            return _ZEROS.get(items.get("type", "object"), UNSET)
+        if additional is None:
+            return UNSET
+        kind = additional.get("type") or self._parse(additional).type
+        return _ZEROS.get(kind, UNSET) if kind in ("string", "object") else UNSET
 
 
 _ZEROS: Mapping[str, Any] = {"string": "", "object": {}, "integer": 0, "boolean": False}
-"""What Go decodes a null in a list as, by the type of the items."""
+"""What Go decodes a null as, by the type."""
 
 
 def _with_empties(node: Node, fields: Mapping[str, Any]) -> Node:

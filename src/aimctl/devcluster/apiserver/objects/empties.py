@@ -33,6 +33,7 @@ _NODE_INFO = (
 EMPTIES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "apiextensions.v1.CustomResourceDefinitionCondition": _TRANSITION,
+        "apiextensions.v1.CustomResourceDefinitionStatus": _nulls("conditions", "storedVersions"),
         "apps.v1.DaemonSetCondition": _TRANSITION,
         "apps.v1.DeploymentCondition": _UPDATED,
         "apps.v1.ReplicaSetCondition": _TRANSITION,

@@ -149,7 +149,7 @@ _OBJECT_META = replace(
         {
             **_PARSED.properties,
             **{name: replace(_PARSED.properties[name], go_type="v1.Time") for name in _TIMES},
-            **{name: replace(_PARSED.properties[name], null_text=True) for name in ("annotations", "labels")},
+            **{name: replace(_PARSED.properties[name], null_item="") for name in ("annotations", "labels")},
             "finalizers": replace(_PARSED.properties["finalizers"], null_item=""),
             "managedFields": _entries(),
             "ownerReferences": _items("ownerReferences", "v1.OwnerReference"),

@@ -117,11 +117,10 @@ class Node:
         not_: a schema that must not accept the value.
         rules: CEL rules, checked after the rest of the schema.
         raw: the source, for OpenAPI documents.
-        null_text: whether a null in this map is the empty text, as in the maps of texts of built-in kinds.
         dropped: the properties that are not stored if they are empty lists or maps.
         go_type: the name of the server's type in messages, such as "v1.Container"; "" if it has none.
         within_unknown: whether unknown keys are kept here or in an object around it, so that they can be applied.
-        null_item: what a null in this list of a built-in kind is decoded as; UNSET if nulls are not allowed.
+        null_item: what a null in this list or map of a built-in kind is decoded as; UNSET if nulls are not allowed.
         defaulted: the ``properties`` that have a default, of the many that most objects do not use.
     """
 
@@ -148,7 +147,6 @@ class Node:
     not_: Node | None = None
     rules: tuple[Rule, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    null_text: bool = False
     dropped: frozenset[str] = frozenset()
     go_type: str = ""
     within_unknown: bool = False
@@ -184,7 +182,7 @@ RAW: Final = Node(type="object", preserve_unknown=True, map_type="atomic")
 def parse_node(source: Mapping[str, Any], *, within_unknown: bool = False) -> Node:
     """Parse one ``JSONSchemaProps``. Values of wrong types count as absent."""
     within = within_unknown or source.get("x-kubernetes-preserve-unknown-fields") is True
-    fields = (source.get("properties") or {}).items()
+    fields = [(key, child or {}) for key, child in (source.get("properties") or {}).items()]
     additional = source.get("additionalProperties")
     items = source.get("items")
     int_or_string = source.get("x-kubernetes-int-or-string") is True
@@ -201,7 +199,7 @@ def parse_node(source: Mapping[str, Any], *, within_unknown: bool = False) -> No
         if isinstance(additional, dict)
         else (OPEN if additional else None),
         items=parse_node(items, within_unknown=within) if isinstance(items, dict) else None,
-        default=source.get("default", UNSET),
+        default=UNSET if source.get("default") is None else source["default"],
         required=tuple(source.get("required") or ()),
         enum=tuple(source.get("enum") or ()),
         limits=_parse_limits(source),
@@ -222,7 +220,7 @@ def parse_node(source: Mapping[str, Any], *, within_unknown: bool = False) -> No
 
 
 def _parse_all(sources: Any) -> tuple[Node, ...]:
-    return tuple(parse_node(source) for source in sources or ())
+    return tuple(parse_node(source or {}) for source in sources or ())
 
 
 def _parse_limits(source: Mapping[str, Any]) -> Limits:

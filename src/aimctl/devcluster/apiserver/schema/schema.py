@@ -23,6 +23,7 @@ from aimctl.devcluster.apiserver.schema.memory import Memory
 from aimctl.devcluster.apiserver.schema.meta import with_object_meta
 from aimctl.devcluster.apiserver.schema.node import OPEN, UNSET, Node, parse_node
 from aimctl.devcluster.apiserver.schema.rules import Rules
+from aimctl.devcluster.apiserver.schema.scalars.formats import is_known_format
 from aimctl.devcluster.apiserver.schema.structural import structural_errors
 from aimctl.devcluster.apiserver.schema.values import validate_lists, validate_value
 from aimctl.devcluster.apiserver.schema.walk import fill_defaults, fill_object, prune
@@ -53,6 +54,7 @@ class Schema:
         root: the node of the whole object, including metadata.
         source: the OpenAPI source, for documents; empty if the schema is open.
         is_open: whether any content in addition to metadata is accepted.
+        unknown_formats: the formats in the schema of a custom kind that the server does not check.
         empty: the structures of a built-in kind that every object contains, which creating one does not set.
     """
 
@@ -66,6 +68,7 @@ class Schema:
         "is_open",
         "root",
         "source",
+        "unknown_formats",
     )
 
     def __init__(
@@ -86,6 +89,7 @@ class Schema:
         self._accepts = whole_object(root, self._memory)
         self._rules = rules
         self._custom = custom
+        self.unknown_formats = tuple(sorted(_unknown_formats(root, set()))) if custom else ()
         self._complete = complete
 
     @staticmethod
@@ -220,6 +224,16 @@ def _resolve_embedded(node: Node) -> Node:
         return resolved
     required = tuple(dict.fromkeys((*node.required, "apiVersion", "kind")))
     return with_object_meta(replace(resolved, required=required))
+
+
+def _unknown_formats(node: Node, found: set[str]) -> set[str]:
+    if node.format and not is_known_format(node.type, node.format):
+        found.add(node.format)
+    parts = (*node.properties.values(), *node.all_of, *node.any_of, *node.one_of)
+    for part in (*parts, node.items, node.additional, node.not_):
+        if part is not None:
+            _unknown_formats(part, found)
+    return found
 
 
 def _visible(obj: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,11 @@ _EMPTY_WORDS = {
     "item": "must not be empty for specified array items",
     "field": "must not be empty for specified object fields",
 }
+_NO_ITEMS = "must be specified"
+_INCOMPLETE = frozenset({*_EMPTY_WORDS.values(), _NO_ITEMS})
+_ITEMS_LIST = "items must be a schema object and not an array"
+_UNREADABLE = frozenset({_ITEMS_LIST, *(f"{word} is not supported" for word in _UNSUPPORTED)})
+"""The errors of a schema in which the server does not look for what is missing."""
 _JUNCTOR_FORBIDS = {
     "type": "must be empty to be structural",
     "additionalProperties": "must be undefined to be structural",
@@ -54,6 +59,8 @@ def structural_errors(source: Mapping[str, Any], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     _check(source, path, "root", errors)
     _check_completeness(source, source, path, path, errors)
+    if any(error.message in _UNREADABLE for error in errors):
+        errors = [error for error in errors if error.message not in _INCOMPLETE]
     return sorted(errors, key=str)
 
 
@@ -81,9 +88,9 @@ def _check(source: Mapping[str, Any], path: str, level: str, errors: list[FieldE
     if isinstance(items, dict):
         _check(items, f"{path}.items", "item", errors)
     elif isinstance(items, list) and items:
-        _forbidden(errors, f"{path}.items", "items must be a schema object and not an array")
+        _forbidden(errors, f"{path}.items", _ITEMS_LIST)
     for key, child in (source.get("properties") or {}).items():
-        _check(child, f"{path}.properties[{key}]", "field", errors)
+        _check(child or {}, f"{path}.properties[{key}]", "field", errors)
     additional = source.get("additionalProperties")
     if additional is not None:
         if level == "root":
@@ -141,10 +148,10 @@ def _check_type(source: Mapping[str, Any], path: str, level: str, errors: list[F
         errors.append(
             FieldError("FieldValueNotSupported", f"{path}.type", kind, f"supported values: {supported}")
         )
-    elif level == "root" and kind != "object":
+    elif level == "root" and kind not in ("", "object"):
         _invalid(errors, f"{path}.type", kind, "must be object at the root")
     if kind == "array" and not isinstance(source.get("items"), dict):
-        _required(errors, f"{path}.items", "must be specified")
+        _required(errors, f"{path}.items", _NO_ITEMS)
 
 
 def _check_extensions(source: Mapping[str, Any], path: str, errors: list[FieldError]) -> None:
@@ -179,15 +186,29 @@ def _check_metadata(source: Mapping[str, Any], path: str, level: str, errors: li
         found = properties.get(key)
         if found is not None and found.get("type") != wanted:
             _invalid(errors, f"{path}.properties[{key}].type", found.get("type") or "", f"must be {wanted}")
+    if level == "root":
+        _check_top_defaults(properties, path, errors)
     metadata = properties.get("metadata")
     if level == "root" and metadata is not None:
-        allowed = {"type", "properties", "description"}
+        allowed = {"type", "properties", "description", "default"}
         if set(metadata) - allowed or set(metadata.get("properties") or {}) - {"name", "generateName"}:
             text = (
                 "must not specify anything other than name and generateName, "
                 "but metadata is implicitly specified"
             )
             _forbidden(errors, f"{path}.properties[metadata]", text)
+
+
+def _check_top_defaults(properties: Mapping[str, Any], path: str, errors: list[FieldError]) -> None:
+    for key in ("apiVersion", "kind", "metadata"):
+        found = properties.get(key) or {}
+        places = {f"{path}.properties[{key}]": found}
+        if key == "metadata":
+            below = found.get("properties") or {}
+            places |= {f"{path}.properties[{key}].properties[{name}]": part for name, part in below.items()}
+        for place, part in places.items():
+            if part and part.get("default") is not None:
+                _forbidden(errors, f"{place}.default", f"must not be set in top-level {key}")
 
 
 def _check_list(source: Mapping[str, Any], path: str, errors: list[FieldError]) -> None:
@@ -271,20 +292,24 @@ def _check_default(source: Mapping[str, Any], path: str, level: str, errors: lis
     if source.get("default") is None:
         return
     if level == "root":
-        _forbidden(errors, f"{path}.default", "must not be set at the root")
+        for key in ("apiVersion", "kind"):
+            if not isinstance(source["default"], dict) or not source["default"].get(key):
+                _required(errors, f"{path}.default.{key}", "")
         return
     node = _try_parse(source)
-    if node is None:
+    if node is None or node.int_or_string:
         return
     unknown: list[str] = []
     default = source["default"]
     prune(default, node, "", unknown)
     if unknown:
-        _invalid(errors, f"{path}.default", default, f"must not have unknown fields {', '.join(unknown)}")
+        _invalid(errors, f"{path}.default", default, "must not have unknown fields")
     found: list[FieldError] = []
     validate_value(default, node, "", found)
     # As on the server, the text has no path of the value.
-    errors += [replace(error, field=at_key(f"{path}.default", error.field).rstrip(".")) for error in found]
+    for error in found:
+        place = error.field.removeprefix("<nil>")
+        errors.append(replace(error, field=at_key(f"{path}.default", place).rstrip(".")))
 
 
 def _try_parse(source: Mapping[str, Any]) -> Node | None:
@@ -305,7 +330,8 @@ def _check_values(source: Mapping[str, Any], path: str, errors: list[FieldError]
             _invalid(errors, f"{path}.pattern", pattern, text)
     relaxed = source.get("x-kubernetes-int-or-string") is True
     for word in ("anyOf", "allOf", "oneOf"):
-        for index, part in enumerate(source.get(word) or ()):
+        for index, given in enumerate(source.get(word) or ()):
+            part = given or {}
             if relaxed and word == "anyOf" and source[word] == _INT_OR_STRING:
                 continue
             if relaxed and word == "allOf" and index == 0 and part.get("anyOf") == _INT_OR_STRING:
@@ -326,7 +352,7 @@ def _check_junctor(source: Mapping[str, Any], path: str, errors: list[FieldError
     for key, child in (source.get("properties") or {}).items():
         if key == "metadata":
             _forbidden(errors, f"{path}.properties[metadata]", "must not be specified in a nested context")
-        _check_junctor(child, f"{path}.properties[{key}]", errors)
+        _check_junctor(child or {}, f"{path}.properties[{key}]", errors)
 
 
 def _check_completeness(
@@ -339,7 +365,7 @@ def _check_completeness(
     """Check that everything in a junctor of the root is also specified outside of it."""
     for word in ("anyOf", "allOf", "oneOf"):
         for index, part in enumerate(value.get(word) or ()):
-            _check_nested(part, real, real_path, f"{path}.{word}[{index}]", errors)
+            _check_nested(part or {}, real, real_path, f"{path}.{word}[{index}]", errors)
     if isinstance(value.get("not"), dict):
         _check_nested(value["not"], real, real_path, f"{path}.not", errors)
 
@@ -360,4 +386,4 @@ def _check_nested(
     for key, child in (value.get("properties") or {}).items():
         known = (real.get("properties") or {}).get(key)
         place = f"{real_path}.properties[{key}]"
-        _check_nested(child, known, place, f"{path}.properties[{key}]", errors)
+        _check_nested(child or {}, known, place, f"{path}.properties[{key}]", errors)

@@ -69,8 +69,8 @@ def fill_object(value: dict[str, Any], node: Node, fill: Callable[[Any, Node], A
     for key, item in value.items():
         child = node.properties.get(key) or node.additional
         if item is None and child is not None and not _may_be_null(child):
-            if node.null_text:
-                filled[key] = ""
+            if node.null_item is not UNSET:
+                filled[key] = copied(node.null_item)
             continue
         if not item and key in node.dropped and child is not None and isinstance(item, _container(child)):
             continue
