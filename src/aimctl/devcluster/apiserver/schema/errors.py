@@ -68,6 +68,9 @@ class _Omitted:
 OMITTED: Final = _Omitted()
 """Stands for a value that is not shown."""
 
+_HTML = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
+"""Go escapes these characters in JSON."""
+
 
 def go_quote(text: str) -> str:
     """The text in double quotes with escapes, as Go's ``%q`` prints it."""
@@ -82,7 +85,8 @@ def go_value(value: Any) -> str:
         return str(int(value))
     first = value[0] if isinstance(value, list) and value else value
     in_order = isinstance(first, GoStruct)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=not in_order, default=str)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=not in_order, default=str)
+    return text.translate(_HTML)
 
 
 @final

@@ -1,11 +1,11 @@
 """Expressions of the Common Expression Language in the dialect of the API server.
 
 Contract: :func:`compile_expression` compiles a source, and the :class:`Expression` can be evaluated any number of
-times. Optional field selection is added here; the additional functions of the dialect are in ``functions.py``.
-:func:`may_be_bool` tells whether the outermost operation of an expression can return a bool.
+times. Optional field selection is added here; the additional functions of the dialect are in ``functions.py``, and the
+types of expressions in ``cel/checking.py``.
 
 Invariant: unknown names and functions are compile errors, so a misspelt rule fails when the CustomResourceDefinition is
-created, not when an object is. The types of operands are not checked before evaluation.
+created, not when an object is.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ import cel
 from aimctl.devcluster.apiserver.schema.functions import OPTIONAL_SELECT, functions_for, is_known_function
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
 __all__ = [
+    "RESERVED",
     "CompileError",
     "EvaluationError",
     "Expression",
     "compile_expression",
-    "may_be_bool",
+    "escape",
     "no_value",
     "outside_strings",
     "point_at",
@@ -65,33 +66,49 @@ _TYPE_NAMES = frozenset(
     }
 )
 _NAMESPACES = frozenset({"math", "sets", "strings", "base64", "lists", "optional"})
-_TOKENS = re.compile(r"'[^']*'|\"[^\"]*\"|[A-Za-z_]\w*|\d[\w.]*|\.\?|&&|\|\||[=!<>]=|\S")
-_WORD = re.compile(r"[A-Za-z_]\w*")
-_TRUTH = frozenset({"||", "&&", "==", "!=", "<", ">", "<=", ">=", "in"})
-_ARITHMETIC = frozenset("+-*/%")
-_NO_BOOL_FUNCTIONS = frozenset(
-    {
-        *(
-            "size",
-            "map",
-            "filter",
-            "int",
-            "uint",
-            "double",
-            "string",
-            "bytes",
-            "timestamp",
-            "duration",
-            "type",
-        ),
-        *("lowerAscii", "upperAscii", "trim", "replace", "split", "substring", "join", "charAt", "indexOf"),
-        *("lastIndexOf", "find", "findAll", "sum", "url", "quantity", "sign", "compareTo", "asInteger"),
-        *("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getHours"),
-        *("getMinutes", "getSeconds", "getMilliseconds"),
-    }
+RESERVED = frozenset(
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
 )
-"""Functions that return no bool, whatever their arguments are."""
+_COMMENT = re.compile(r"//[^\n]*")
+_NESTING = re.compile(r"&&|\|\||[=!<>]=|[-+*/%.,?:<>()\[\]{}]")
+_LINKS = frozenset(("+", "-", "*", "/", "%", ".", "["))
+"""The signs whose repetition makes an expression deep."""
+_DEEPEST = 250
 _ERROR_POSITION = re.compile(r"ERROR: .*", re.DOTALL)
+
+
+def escape(name: str) -> str:
+    """A field name as an identifier, as specified in Kubernetes' documentation of validation rules."""
+    if name in RESERVED:
+        return f"__{name}__"
+    return (
+        name.replace("__", "__underscores__")
+        .replace(".", "__dot__")
+        .replace("-", "__dash__")
+        .replace("/", "__slash__")
+    )
 
 
 def outside_strings(source: str) -> str:
@@ -128,6 +145,9 @@ def compile_expression(
         CompileError: a syntax error, or an unknown name or function.
     """
     blank = outside_strings(source)
+    deep = _depth_error(blank)
+    if deep:
+        raise CompileError(f"ERROR: <input>:-1:0: {deep}")
     text = _write_optionals(source, blank)
     try:
         program = cel.compile(text)
@@ -144,6 +164,26 @@ def compile_expression(
             raise CompileError(_undeclared(source, blank, name))
     context = cel.Context(functions=functions_for(used, names))
     return Expression(program, context, uses_old_self="oldSelf" in names)
+
+
+def _depth_error(blank: str) -> str:
+    """Why an expression is nested too deeply for the compiler, which would end the process; "" if it is not."""
+    chains = [0]
+    for found in _NESTING.finditer(_COMMENT.sub("", blank)):
+        sign = found.group()
+        if sign in _LINKS:
+            chains[-1] += 1
+        if sign in "([{":
+            chains.append(0)
+        elif sign in ")]}":
+            chains = chains[:-1] or [0]
+        elif sign not in _LINKS:
+            chains[-1] = 0
+        if len(chains) > _DEEPEST:
+            return f"expression recursion limit exceeded: {_DEEPEST}"
+        if chains[-1] > _DEEPEST:
+            return "max recursion depth exceeded"
+    return ""
 
 
 def _undeclared(source: str, blank: str, name: str) -> str:
@@ -191,51 +231,3 @@ class Expression:
             raise EvaluationError("no such overload") from error
         except (IndexError, OverflowError, ValueError, RuntimeError) as error:
             raise EvaluationError(str(error)) from error
-
-
-def may_be_bool(source: str, type_of: Callable[[list[str]], str]) -> bool:
-    """Whether an expression can return a bool. The real compiler knows more types, and rejects some that pass here.
-
-    Args:
-        source: an expression that compiles.
-        type_of: the JSON schema type at a path such as ``["self", "spec", "paused"]``, or "" if it is not known.
-    """
-    return _may_be_bool(_TOKENS.findall(outside_strings(source)), type_of)
-
-
-def _may_be_bool(tokens: list[str], type_of: Callable[[list[str]], str]) -> bool:  # noqa: PLR0911 - one per form
-    depths = _depths(tokens)
-    top = [index for index, depth in enumerate(depths) if depth == 0]
-    choice = next((index for index in top if tokens[index] == "?"), None)
-    if choice is not None:
-        other = next((index for index in reversed(top) if tokens[index] == ":"), len(tokens))
-        branches = (tokens[choice + 1 : other], tokens[other + 1 :])
-        return any(_may_be_bool(branch, type_of) for branch in branches)
-    if any(tokens[index] in _TRUTH for index in top) or tokens[:1] == ["!"]:
-        return True
-    if any(tokens[index] in _ARITHMETIC for index in top):
-        return False
-    first, last = tokens[0], tokens[-1]
-    if len(tokens) == 1 and first != "self":
-        return first in ("true", "false") or (_WORD.fullmatch(first) is not None and first != "null")
-    if last in (")", "]", "}"):
-        start = max(index for index in top if tokens[index] in ("(", "[", "{"))
-        if start == 0:
-            return first == "(" and _may_be_bool(tokens[1:-1], type_of)
-        return last != "}" and (last != ")" or tokens[start - 1] not in _NO_BOOL_FUNCTIONS)
-    if ".?" in tokens:
-        return False
-    names, dots = tokens[::2], tokens[1::2]
-    if set(dots) <= {"."} and all(_WORD.fullmatch(name) for name in names):
-        return type_of(names) in ("", "boolean")
-    return True
-
-
-def _depths(tokens: list[str]) -> list[int]:
-    """The depth of brackets at each token, where a bracket has the depth of what is outside of it."""
-    depth, depths = 0, []
-    for token in tokens:
-        depth -= token in (")", "]", "}")
-        depths.append(depth)
-        depth += token in ("(", "[", "{")
-    return depths

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 
+from aimctl.devcluster.apiserver.schema.cel.checking import declared_type, result_type
 from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError, GoStruct
 from aimctl.devcluster.apiserver.schema.expressions import (
+    RESERVED,
     CompileError,
     EvaluationError,
     compile_expression,
-    may_be_bool,
+    escape,
     no_value,
-    outside_strings,
-    point_at,
     some_value,
 )
 from aimctl.devcluster.apiserver.schema.node import UNSET
@@ -37,6 +37,9 @@ from aimctl.devcluster.apiserver.schema.values import correlate, json_type, same
 from aimctl.devcluster.apiserver.schema.walk import at_index, at_key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aimctl.devcluster.apiserver.schema.cel.signatures import Type
     from aimctl.devcluster.apiserver.schema.errors import FieldErrorType
     from aimctl.devcluster.apiserver.schema.expressions import Expression
     from aimctl.devcluster.apiserver.schema.node import Node, Rule
@@ -49,33 +52,9 @@ _REASONS: tuple[FieldErrorType, ...] = (
     "FieldValueRequired",
     "FieldValueDuplicate",
 )
-_CHAIN = re.compile(r"(?<![\w.])(self|oldSelf)((?:\s*\.\s*\??[A-Za-z_]\w*(?![\w(]))+)")
-_STEP = re.compile(r"\.\s*(\??)([A-Za-z_]\w*)")
-_SPECIAL = {"__underscores__": "__", "__dot__": ".", "__dash__": "-", "__slash__": "/"}
-_RESERVED = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
+_NO_TYPE = (
+    "internal error: failed to construct type information for x-kubernetes-validations rules:"
+    " unable to convert structural schema to CEL declarations"
 )
 _LINE_BREAK = re.compile(r"[\n\r]")
 _DURATION_PART = re.compile(r"(?<![\d.])(\d++(?:\.\d*+)?+|\.\d++)(ns|us|µs|ms|s|m|h)")
@@ -119,11 +98,12 @@ class Rules:
         any: whether there are rules.
     """
 
-    __slots__ = ("_busy", "_compiled", "any", "errors")
+    __slots__ = ("_busy", "_compiled", "_unreadable", "any", "errors")
 
     def __init__(self, root: Node, path: str) -> None:
         self._compiled: dict[Node, tuple[_Compiled, ...]] = {}
         self._busy: dict[Node, bool] = {}
+        self._unreadable = 0
         self.errors: list[FieldError] = []
         self.any = self._compile(root, path, "")
 
@@ -151,86 +131,110 @@ class Rules:
         """Compile the rules of a node and below it. Returns whether there are any."""
         if node in self._busy:
             return self._busy[node]
-        compiled = []
-        for index, rule in enumerate(node.rules):
-            result = self._compile_rule(
-                rule, node, f"{path}.x-kubernetes-validations[{index}]", uncorrelatable
-            )
-            if result is not None:
-                compiled.append(result)
-        self._compiled[node] = tuple(compiled)
+        before = self._unreadable
+        self._compiled[node] = ()
         busy = bool(node.rules)
         for key, child in node.properties.items():
             busy |= self._compile(child, f"{path}.properties[{key}]", uncorrelatable)
         if node.additional is not None:
             busy |= self._compile(node.additional, f"{path}.additionalProperties", uncorrelatable)
         if node.items is not None:
-            place = f"{path}.items"
-            lost = uncorrelatable or ("" if node.list_type == "map" else place)
-            busy |= self._compile(node.items, place, lost)
+            lost = uncorrelatable or ("" if node.list_type == "map" else path)
+            busy |= self._compile(node.items, f"{path}.items", lost)
         self._busy[node] = busy
+        if node.rules:
+            found = len(self.errors)
+            place = f"{path}.x-kubernetes-validations"
+            for index, rule in enumerate(node.rules):
+                self._check_texts(rule, node, f"{place}[{index}]")
+            self._unreadable += len(self.errors) - found
+            if self._unreadable == before:
+                self._compiled[node] = self._compile_rules(node, place, uncorrelatable)
         return busy
 
-    def _compile_rule(self, rule: Rule, node: Node, path: str, uncorrelatable: str) -> _Compiled | None:
+    def _compile_rules(self, node: Node, path: str, uncorrelatable: str) -> tuple[_Compiled, ...]:
+        """Compile the rules of a node, if nothing else is wrong with it and below it."""
+        own = declared_type(node)
+        if own is None:
+            self.errors.append(FieldError("InternalError", path, OMITTED, _NO_TYPE))
+            return ()
+        found = (
+            self._compile_rule(rule, own, f"{path}[{index}]", uncorrelatable)
+            for index, rule in enumerate(node.rules)
+        )
+        return tuple(each for each in found if each is not None)
+
+    def _check_texts(self, rule: Rule, node: Node, path: str) -> None:
+        """Report everything that is wrong with a rule except its expressions."""
+        message = rule.message.strip()
+        if not rule.rule.strip():
+            self.errors.append(FieldError("FieldValueRequired", f"{path}.rule", "", "rule is not specified"))
+            return
+        if rule.message and not message:
+            self._invalid(f"{path}.message", rule.message, "must be non-empty if specified")
+        elif _LINE_BREAK.search(message):
+            self._invalid(f"{path}.message", rule.message, "must not contain line breaks")
+        elif _LINE_BREAK.search(rule.rule.strip()) and not message:
+            text = "message must be specified if rule contains line breaks"
+            self.errors.append(FieldError("FieldValueRequired", f"{path}.message", "", text))
+        if rule.reason and rule.reason not in _REASONS:
+            words = ", ".join(f'"{word}"' for word in sorted(_REASONS))
+            error = FieldError(
+                "FieldValueNotSupported", f"{path}.reason", rule.reason, f"supported values: {words}"
+            )
+            self.errors.append(error)
+        if rule.field_path and not _is_valid_field_path(rule.field_path, node):
+            self._invalid(f"{path}.fieldPath", rule.field_path, "must be a valid path")
+
+    def _invalid(self, path: str, value: Any, text: str) -> None:
+        self.errors.append(FieldError("FieldValueInvalid", path, value, text))
+
+    def _compile_rule(self, rule: Rule, own: Type, path: str, uncorrelatable: str) -> _Compiled | None:
+        given = rule.raw.get("optionalOldSelf")
         shown = GoStruct(
             Rule=rule.rule,
             Message=rule.message,
             MessageExpression=rule.message_expression,
             Reason=rule.reason or None,
             FieldPath=rule.field_path,
-            OptionalOldSelf=rule.optional_old_self or None,
+            OptionalOldSelf=given,
         )
-        message = rule.message.strip()
-        if not rule.rule.strip():
-            self.errors.append(FieldError("FieldValueRequired", f"{path}.rule", "", "rule is not specified"))
-            return None
-        if rule.message and not message:
-            text = "must be non-empty if specified"
-            self.errors.append(FieldError("FieldValueInvalid", f"{path}.message", rule.message, text))
-        elif _LINE_BREAK.search(message):
-            text = "must not contain line breaks"
-            self.errors.append(FieldError("FieldValueInvalid", f"{path}.message", rule.message, text))
-        elif _LINE_BREAK.search(rule.rule.strip()) and not message:
-            text = "message must be specified if rule contains line breaks"
-            self.errors.append(FieldError("FieldValueRequired", f"{path}.message", "", text))
-        if rule.reason and rule.reason not in _REASONS:
-            words = ", ".join(f'"{word}"' for word in _REASONS)
-            error = FieldError(
-                "FieldValueNotSupported", f"{path}.reason", rule.reason, f"supported values: {words}"
-            )
-            self.errors.append(error)
-        if rule.field_path and not _is_valid_field_path(rule.field_path, node):
-            text = "fieldPath must be a valid path: does not refer to a valid field"
-            self.errors.append(FieldError("FieldValueInvalid", f"{path}.fieldPath", rule.field_path, text))
-        try:
-            _check_fields(rule.rule, node)
-            expression = compile_expression(rule.rule)
-        except CompileError as error:
-            text = f"compilation failed: {error}"
-            self.errors.append(FieldError("FieldValueInvalid", f"{path}.rule", shown, text))
-            return None
-        if not may_be_bool(rule.rule, lambda path: _type_at(node, path)):
-            text = "cel expression must evaluate to a bool"
-            self.errors.append(FieldError("FieldValueInvalid", f"{path}.rule", shown, text))
-            return None
-        if uncorrelatable and (expression.uses_old_self or rule.optional_old_self):
+        old: Type = ("optional_type", own) if rule.optional_old_self else own
+        types = {"self": own, "oldSelf": old}
+        expression = self._compile_expression(rule.rule, "bool", types, f"{path}.rule", shown)
+        uses_old = expression is not None and expression.uses_old_self
+        if given is not None and not uses_old:
+            self._invalid(f"{path}.optionalOldSelf", given, "may not be set if oldSelf is not used in rule")
+        if uncorrelatable and uses_old:
             text = (
                 f"oldSelf cannot be used on the uncorrelatable portion of the schema within {uncorrelatable}"
             )
-            self.errors.append(FieldError("FieldValueInvalid", f"{path}.rule", rule.rule, text))
+            self._invalid(f"{path}.rule", rule.rule, text)
+        if expression is None:
             return None
-        return _Compiled(rule, expression, self._compile_message(rule, node, shown, path))
+        message = None
+        if rule.message_expression:
+            place = f"{path}.messageExpression"
+            message = self._compile_expression(rule.message_expression, "string", types, place, shown)
+        return _Compiled(rule, expression, message)
 
-    def _compile_message(self, rule: Rule, node: Node, shown: dict[str, Any], path: str) -> Expression | None:
-        if not rule.message_expression:
-            return None
+    def _compile_expression(
+        self, source: str, wanted: str, types: Mapping[str, Type], path: str, shown: Any
+    ) -> Expression | None:
+        """An expression whose result has a type; None if there are errors."""
+        name, prefix = (
+            ("messageExpression", "messageExpression ") if wanted == "string" else ("cel expression", "")
+        )
         try:
-            _check_fields(rule.message_expression, node)
-            return compile_expression(rule.message_expression)
+            found = result_type(source, types)
+            expression = compile_expression(source)
         except CompileError as error:
-            text = f"messageExpression compilation failed: {error}"
-            self.errors.append(FieldError("FieldValueInvalid", f"{path}.messageExpression", shown, text))
+            self._invalid(path, shown, f"{prefix}compilation failed: {error}")
             return None
+        if found not in (None, wanted):
+            self._invalid(path, shown, f"{name} must evaluate to a {wanted}")
+            return None
+        return expression
 
 
 def _evaluate(compiled: _Compiled, value: Any, node: Node, path: str, old: Any) -> FieldError | None:
@@ -297,59 +301,11 @@ def _is_valid_field_path(field_path: str, node: Node) -> bool:
     return current is not None
 
 
-def _type_at(node: Node, path: list[str]) -> str:
-    """The type of the value at a path of identifiers that starts with ``self``, or "" if it is not known."""
-    current: Node | None = node if path[0] in ("self", "oldSelf") else None
-    for name in path[1:]:
-        if current is None or current.type != "object":
-            return ""
-        current = current.properties.get(unescape(name), current.additional)
-    return "" if current is None or current.int_or_string else current.type
-
-
-def _check_fields(source: str, node: Node) -> None:
-    """Reject ``self.a.b`` if the schema has no such field.
-
-    Raises:
-        CompileError: with the position of the field.
-    """
-    blank = outside_strings(source)
-    for chain in _CHAIN.finditer(blank):
-        current: Node | None = node
-        for step in _STEP.finditer(blank, chain.start(2), chain.end(2)):
-            name = unescape(step.group(2))
-            if current is None or current.type != "object" or current.additional is not None:
-                break
-            known = current.properties.get(name)
-            if known is None:
-                raise CompileError(point_at(source, step.start(), f"undefined field '{step.group(2)}'"))
-            current = known
-
-
-def escape(name: str) -> str:
-    """A field name as an identifier, as specified in Kubernetes' documentation of validation rules."""
-    if name in _RESERVED:
-        return f"__{name}__"
-    return (
-        name.replace("__", "__underscores__")
-        .replace(".", "__dot__")
-        .replace("-", "__dash__")
-        .replace("/", "__slash__")
-    )
-
-
-def unescape(identifier: str) -> str:
-    """The field name of an identifier."""
-    if identifier.startswith("__") and identifier.endswith("__") and identifier[2:-2] in _RESERVED:
-        return identifier[2:-2]
-    return re.sub("|".join(_SPECIAL), lambda found: _SPECIAL[found.group()], identifier)
-
-
 def to_cel(value: Any, node: Node) -> Any:
     """A JSON value as expressions see it.
 
-    Field names are escaped, dates, times and durations have their types, and numbers are doubles. Fields that the
-    schema does not have are absent.
+    Field names are escaped, and reserved ones also present as they are. Dates, times and durations have their types,
+    and numbers are doubles. Fields that the schema does not have are absent.
     """
     if isinstance(value, dict):
         return _object_to_cel(value, node)
@@ -369,7 +325,9 @@ def _object_to_cel(value: dict[str, Any], node: Node) -> dict[str, Any]:
         return {key: to_cel(item, additional) for key, item in value.items()}
     if not node.properties and not node.type:
         return value
-    return {escape(key): to_cel(value[key], child) for key, child in node.properties.items() if key in value}
+    fields = {key: to_cel(value[key], child) for key, child in node.properties.items() if key in value}
+    escaped = {escape(key): item for key, item in fields.items()}
+    return escaped | {key: fields[key] for key in fields.keys() & RESERVED}
 
 
 def _from_text(text: str, name: str) -> Any:

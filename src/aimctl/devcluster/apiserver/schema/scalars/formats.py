@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["is_known_format", "matches_format"]
+__all__ = ["is_go_duration", "is_known_format", "matches_format"]
 
 _NUMBER = r"(\d+(\.\d*)?|\.\d+)"
 _GO_DURATION = re.compile(rf"[-+]?({_NUMBER}(ns|us|µs|ms|s|m|h))+|[-+]?0")
@@ -76,7 +76,7 @@ def _date(text: str) -> bool:
 
 def _duration(text: str) -> bool:
     """A duration of Go, or a text that contains a number with a unit, such as "2 weeks"."""
-    if _GO_DURATION.fullmatch(text):
+    if is_go_duration(text):
         return True
     units = (unit.lower() for unit in _WORDED_DURATION.findall(text))
     return any(unit in _UNITS or unit.startswith(_UNIT_WORDS) for unit in units)
@@ -206,6 +206,11 @@ _CHECKS: Mapping[str, Callable[[str], bool]] = {
         len(text) <= 253 and all(_DNS_LABEL.fullmatch(part) is not None for part in text.split("."))
     ),
 }
+
+
+def is_go_duration(text: str) -> bool:
+    """Whether Go reads the text as a duration."""
+    return _GO_DURATION.fullmatch(text) is not None
 
 
 def is_known_format(kind: str, name: str) -> bool:

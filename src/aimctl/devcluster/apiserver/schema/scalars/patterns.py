@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["compile_pattern"]
+__all__ = ["compile_pattern", "is_pattern"]
 
 _NOT_IN_RE2 = re.compile(r"\(\?(=|!|<=|<!|>|\(|P=)|(?<!\\)(?:\\\\)*\\[1-9]")
+_ONLY_IN_RE2 = re.compile(r"\\[pPQCKX]|\[\[|\(\?[a-zA-Z]*[U-]|\{")
 _NAMED_GROUP = re.compile(r"\(\?<(?=[A-Za-z_]\w*>)")
 _POSIX = {
     "[:alnum:]": "0-9A-Za-z",
@@ -25,6 +26,15 @@ _POSIX = {
     "[:word:]": "0-9A-Za-z_",
     "[:punct:]": r"!-/:-@\[-`{-~",
 }
+
+
+def is_pattern(pattern: str) -> bool:
+    """Whether a text may be a regular expression of RE2. Syntax that Python does not have counts as valid."""
+    try:
+        compile_pattern(pattern)
+    except ValueError:
+        return _NOT_IN_RE2.search(pattern) is None and _ONLY_IN_RE2.search(pattern) is not None
+    return True
 
 
 @lru_cache(maxsize=1024)
