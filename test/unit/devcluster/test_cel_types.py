@@ -117,3 +117,20 @@ def test_a_deep_expression_is_an_error(rule: str, expected: str) -> None:
 
 def test_a_long_expression_is_accepted() -> None:
     assert complaint("self.on" + " || self.text == 'a.b.c'" * 1_000) == ""
+
+
+def test_a_macro_may_use_the_name_of_another_variable() -> None:
+    rule = "self.tags.all(i, tag, self.tags.exists(i, i == tag) && self.tags.all(tag, tag != ''))"
+    spec = {"type": "object", "properties": PROPERTIES, "x-kubernetes-validations": [{"rule": rule}]}
+    schema = Schema.from_crd({"type": "object", "properties": {"spec": spec}})
+    assert schema.validate({"spec": {"tags": ["a", "b"]}}, None) == []
+    assert schema.validate({"spec": {"tags": ["a", ""]}}, None) != []
+
+
+def test_the_fields_of_an_optional_old_value_are_optionals() -> None:
+    rule = {"rule": "oldSelf.optMap(old, old.count <= self.count).orValue(true)", "optionalOldSelf": True}
+    spec = {"type": "object", "properties": PROPERTIES, "x-kubernetes-validations": [rule]}
+    schema = Schema.from_crd({"type": "object", "properties": {"spec": spec}})
+    assert schema.validate({"spec": {"count": 2}}, {"spec": {"count": 1}}) == []
+    assert schema.validate({"spec": {"count": 2}}, None) == []
+    assert schema.validate({"spec": {"count": 1}}, {"spec": {"count": 2}}) != []

@@ -218,19 +218,16 @@ def test_rules_are_not_checked_while_the_object_has_wrong_types() -> None:
 
 
 def test_rules_at_the_root_have_only_the_name_of_the_metadata() -> None:
-    schema = Schema.from_crd(
-        {
-            "type": "object",
-            "properties": {"spec": {"type": "object"}},
-            "x-kubernetes-validations": [
-                {"rule": "self.metadata.name.startsWith('a')", "message": "name starts with a"},
-                {"rule": "!has(self.metadata.labels)", "message": "unseen"},
-            ],
-        }
-    )
-    assert schema.validate({"metadata": {"name": "abc", "labels": {}}, "spec": {}}, None) == []
-    errors = schema.validate({"metadata": {"name": "xyz"}, "spec": {}}, None)
+    def schema(rule: str) -> Schema:
+        rules = [{"rule": rule, "message": "name starts with a"}]
+        return Schema.from_crd({"type": "object", "x-kubernetes-validations": rules})
+
+    named = schema("self.metadata.name.startsWith('a')")
+    assert named.validate({"metadata": {"name": "abc", "labels": {}}}, None) == []
+    errors = named.validate({"metadata": {"name": "xyz"}}, None)
     assert [str(error) for error in errors] == ["<nil>: Invalid value: name starts with a"]
+    with pytest.raises(InvalidSchema, match="undefined field 'labels'"):
+        schema("!has(self.metadata.labels)")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Expressions of the Common Expression Language in the dialect of the API server.
 
 Contract: :func:`compile_expression` compiles a source, and the :class:`Expression` can be evaluated any number of
-times. Optional field selection is added here; the additional functions of the dialect are in ``functions.py``, and the
-types of expressions in ``cel/checking.py``.
+times. Syntax that the evaluator does not have is replaced (``cel/rewriting.py``); the additional functions of the
+dialect are in ``functions.py``, and the types of expressions in ``cel/checking.py``.
 
 Invariant: unknown names and functions are compile errors, so a misspelt rule fails when the CustomResourceDefinition is
 created, not when an object is.
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import cel
 
-from aimctl.devcluster.apiserver.schema.functions import OPTIONAL_SELECT, functions_for, is_known_function
+from aimctl.devcluster.apiserver.schema.cel.rewriting import rewritten
+from aimctl.devcluster.apiserver.schema.functions import functions_for, is_known_function
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,6 @@ _STRINGS = re.compile(
     r"[rRbB]{0,2}(?:'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")",
     re.DOTALL,
 )
-_OPTIONAL = re.compile(r"\.\?([A-Za-z_]\w*)")
 _LOCALS = re.compile(r"\.(?:all|exists|exists_one|existsOne|map|filter)\(\s*([A-Za-z_]\w*)\s*,")
 _TYPE_NAMES = frozenset(
     {
@@ -65,7 +65,7 @@ _TYPE_NAMES = frozenset(
         "duration",
     }
 )
-_NAMESPACES = frozenset({"math", "sets", "strings", "base64", "lists", "optional"})
+_NAMESPACES = frozenset({"math", "sets", "strings", "base64", "lists", "optional", "ip"})
 RESERVED = frozenset(
     [
         "true",
@@ -91,6 +91,7 @@ RESERVED = frozenset(
         "while",
     ]
 )
+_OWN_ERROR = re.compile(r"Python function call failed: \w+: (.*)\. Check function arguments", re.DOTALL)
 _COMMENT = re.compile(r"//[^\n]*")
 _NESTING = re.compile(r"&&|\|\||[=!<>]=|[-+*/%.,?:<>()\[\]{}]")
 _LINKS = frozenset(("+", "-", "*", "/", "%", ".", "["))
@@ -148,7 +149,7 @@ def compile_expression(
     deep = _depth_error(blank)
     if deep:
         raise CompileError(f"ERROR: <input>:-1:0: {deep}")
-    text = _write_optionals(source, blank)
+    text = rewritten(source, blank)
     try:
         program = cel.compile(text)
     except ValueError as error:
@@ -156,7 +157,7 @@ def compile_expression(
         raise CompileError(found.group().replace("\n|", "\n |") if found else str(error)) from error
     used = set(program.functions())
     names = set(program.variables())
-    local = set(_LOCALS.findall(blank))
+    local = set(_LOCALS.findall(outside_strings(text)))
     for name in sorted(names - local - _TYPE_NAMES - _NAMESPACES - variables):
         raise CompileError(_undeclared(source, blank, name))
     for name in sorted(used):
@@ -193,16 +194,6 @@ def _undeclared(source: str, blank: str, name: str) -> str:
     )
 
 
-def _write_optionals(source: str, blank: str) -> str:
-    """Replace ``a.?b``, which the parser does not know, by a function call."""
-    out: list[str] = []
-    position = 0
-    for found in _OPTIONAL.finditer(blank):
-        out += [source[position : found.start()], f".{OPTIONAL_SELECT}('{found.group(1)}')"]
-        position = found.end()
-    return "".join(out) + source[position:]
-
-
 @final
 class Expression:
     """A compiled expression. ``uses_old_self`` tells whether ``oldSelf`` occurs in it.
@@ -230,4 +221,5 @@ class Expression:
         except TypeError as error:
             raise EvaluationError("no such overload") from error
         except (IndexError, OverflowError, ValueError, RuntimeError) as error:
-            raise EvaluationError(str(error)) from error
+            found = _OWN_ERROR.search(str(error))
+            raise EvaluationError(found[1] if found else str(error)) from error

@@ -33,6 +33,7 @@ from aimctl.devcluster.apiserver.schema.expressions import (
     some_value,
 )
 from aimctl.devcluster.apiserver.schema.node import UNSET
+from aimctl.devcluster.apiserver.schema.scalars.formats import duration_seconds
 from aimctl.devcluster.apiserver.schema.values import correlate, json_type, same
 from aimctl.devcluster.apiserver.schema.walk import at_index, at_key
 
@@ -57,8 +58,6 @@ _NO_TYPE = (
     " unable to convert structural schema to CEL declarations"
 )
 _LINE_BREAK = re.compile(r"[\n\r]")
-_DURATION_PART = re.compile(r"(?<![\d.])(\d++(?:\.\d*+)?+|\.\d++)(ns|us|µs|ms|s|m|h)")
-_DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PASSED_KEPT = 256
 
 
@@ -341,7 +340,5 @@ def _from_text(text: str, name: str) -> Any:
     except ValueError:
         return text
     if name == "duration":
-        parts = _DURATION_PART.findall(text)
-        seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
-        return timedelta(seconds=-seconds if text.startswith("-") else seconds)
+        return timedelta(seconds=duration_seconds(text) or 0)
     return text

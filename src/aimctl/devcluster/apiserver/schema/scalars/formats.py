@@ -19,14 +19,26 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["is_go_duration", "is_known_format", "matches_format"]
+__all__ = ["duration_seconds", "is_go_duration", "is_known_format", "matches_format"]
 
 _NUMBER = r"(\d+(\.\d*)?|\.\d+)"
 _GO_DURATION = re.compile(rf"[-+]?({_NUMBER}(ns|us|µs|ms|s|m|h))+|[-+]?0")
-_WORDED_DURATION = re.compile(r"(?<!\d)\d++(?:\.\d++)?+\s*+([A-Za-zµ]++)")
-_UNITS = frozenset({"ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w"})
-_UNIT_WORDS = ("nano", "micro", "milli", "sec", "min", "hour", "day", "week", "wk")
+_WORDED_DURATION = re.compile(r"(?<!\d)(\d++)\s*+([A-Za-zµ]++)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "hr": 3600.0}
+_UNITS = {**_SECONDS, "d": 86400.0, "w": 604800.0}
+_UNIT_WORDS = {
+    "nano": 1e-9,
+    "micro": 1e-6,
+    "milli": 1e-3,
+    "sec": 1.0,
+    "min": 60.0,
+    "hour": 3600.0,
+    "day": 86400.0,
+    "week": 604800.0,
+    "wk": 604800.0,
+}
 """The words with which a unit may begin. An abbreviation has to be the whole unit."""
+_GO_DURATION_PART = re.compile(r"(?<![\d.])(\d++(?:\.\d*+)?+|\.\d++)(ns|us|µs|ms|s|m|h)")
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _HOSTNAME = re.compile(
     r"[a-zA-Z0-9](-?[a-zA-Z0-9]{0,62})?|([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]{2,63}"
@@ -74,12 +86,28 @@ def _date(text: str) -> bool:
         return False
 
 
-def _duration(text: str) -> bool:
-    """A duration of Go, or a text that contains a number with a unit, such as "2 weeks"."""
+def duration_seconds(text: str) -> float | None:
+    """The seconds of a duration of Go, or of the numbers with units in a text such as "2 weeks"; None without any.
+
+    As on the real server, the latter have no sign and no fraction: "1.5w" are five weeks.
+    """
     if is_go_duration(text):
-        return True
-    units = (unit.lower() for unit in _WORDED_DURATION.findall(text))
-    return any(unit in _UNITS or unit.startswith(_UNIT_WORDS) for unit in units)
+        parts = _GO_DURATION_PART.findall(text)
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+        return -seconds if text.startswith("-") else seconds
+    units = [(int(number), _unit_seconds(unit.lower())) for number, unit in _WORDED_DURATION.findall(text)]
+    found = [number * seconds for number, seconds in units if seconds is not None]
+    return sum(found) if found else None
+
+
+def _unit_seconds(unit: str) -> float | None:
+    """The seconds of a unit; None if it is not one."""
+    words = (seconds for word, seconds in _UNIT_WORDS.items() if unit.startswith(word))
+    return _UNITS.get(unit, next(words, None))
+
+
+def _duration(text: str) -> bool:
+    return duration_seconds(text) is not None
 
 
 def _hostname(text: str) -> bool:
