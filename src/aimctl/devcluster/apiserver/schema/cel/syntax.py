@@ -39,7 +39,7 @@ _LEVELS: tuple[frozenset[str], ...] = (
 _CONSTANTS = {"true": "bool", "false": "bool", "null": "null"}
 
 
-class UnknownSyntax(ValueError):  # noqa: N818 - it is no error of the expression
+class UnknownSyntax(ValueError):  # noqa: N818 - the expression may be valid
     """The expression is not understood."""
 
 
