@@ -71,11 +71,11 @@ class AimState:
         """What the witness has found since the last call.
 
         After etcd was restored, the caches of the operator differ from each other until all of them have listed again.
-        What it writes in that time about several objects is not judged. A process whose clock is ahead may retry
-        earlier than the status says.
+        What it writes in that time about several objects is not judged. A process whose clock is wrong may retry
+        earlier than the status says: at once if its clock is hours behind, because such a pause cannot be its own.
         """
         problems, self.witness.problems = self.witness.problems, []
-        if any(process.skew_seconds > 0 for process in self.world.running):
+        if any(process.skew_seconds for process in self.world.running):
             problems = [problem for problem in problems if "is to be retried at" not in problem]
         if self.now - self.restored_at < _RESTORED_SECONDS:
             return [problem for problem in problems if "is Available with" not in problem]
