@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from aimctl.devcluster.apiserver.schema.errors import FieldError
+from aimctl.devcluster.apiserver.schema.errors import FieldError, go_quote
 from aimctl.devcluster.apiserver.schema.node import UNSET
 from aimctl.devcluster.apiserver.schema.scalars.formats import matches_format
 from aimctl.devcluster.apiserver.schema.scalars.numbers import is_int64
@@ -162,7 +162,7 @@ def _check_integer(value: float, form: str, path: str, errors: list[FieldError])
 
 def _check_enum(value: Any, node: Node, path: str, errors: list[FieldError]) -> None:
     shown = [allowed if isinstance(allowed, str) else json.dumps(allowed) for allowed in node.enum]
-    supported = ", ".join(json.dumps(text, ensure_ascii=False) for text in shown)
+    supported = ", ".join(go_quote(text) for text in shown)
     errors.append(FieldError("FieldValueNotSupported", path, value, f"supported values: {supported}"))
 
 
@@ -177,8 +177,8 @@ def _check_string(value: str, node: Node, path: str, errors: list[FieldError]) -
     if limits.pattern and not compile_pattern(limits.pattern).search(value):
         _report(errors, "FieldValueInvalid", path, value, f"should match '{limits.pattern}'")
     if node.format and node.type == "string" and not matches_format(value, node.format):
-        shown = json.dumps(value, ensure_ascii=False)
-        _report(errors, "FieldValueTypeInvalid", path, value, f"must be of type {node.format}: {shown}")
+        text = f"must be of type {node.format}: {go_quote(value)}"
+        _report(errors, "FieldValueTypeInvalid", path, value, text)
 
 
 def _too_long(path: str, limit: int) -> FieldError:

@@ -1,8 +1,8 @@
 """Regular expressions in schemas and rules, which the real server compiles with RE2.
 
-Contract: :func:`compile_pattern` accepts the RE2 syntax that Python's ``re`` can express. Syntax that RE2 does not have
-(look-around, back references, atomic groups, possessive quantifiers) is rejected, so every accepted pattern works on
-the real server.
+Contract: RE2 decides which patterns are valid, so those and no others are accepted that the real server accepts. Errors
+have the texts of Go's ``regexp``. What ``re`` can express is matched by ``re``, because the Python interface of RE2 took
+28 us for a name of eleven characters, and ``re`` 1.2 us; the rest, such as ``\\pL`` and ``^(?i)a``, is matched by RE2.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+import re2
+
 __all__ = ["compile_pattern", "is_pattern"]
 
-_NOT_IN_RE2 = re.compile(r"\(\?(=|!|<=|<!|>|\(|P=)|(?<!\\)(?:\\\\)*\\[1-9]")
-_ONLY_IN_RE2 = re.compile(r"\\[pPQCKX]|\[\[|\(\?[a-zA-Z]*[U-]|\{")
 _NAMED_GROUP = re.compile(r"\(\?<(?=[A-Za-z_]\w*>)")
 _POSIX = {
     "[:alnum:]": "0-9A-Za-z",
@@ -28,12 +28,25 @@ _POSIX = {
 }
 
 
+_GO_ERRORS = {
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid named capture group": "invalid named capture",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid repetition size": "invalid repeat count",
+    "missing )": "missing closing )",
+    "missing ]": "missing closing ]",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "trailing \\": "trailing backslash at end of expression",
+}
+"""The texts of Go for those of RE2; the others are the same."""
+
+
 def is_pattern(pattern: str) -> bool:
-    """Whether a text may be a regular expression of RE2. Syntax that Python does not have counts as valid."""
+    """Whether a text is a regular expression of RE2."""
     try:
         compile_pattern(pattern)
     except ValueError:
-        return _NOT_IN_RE2.search(pattern) is None and _ONLY_IN_RE2.search(pattern) is not None
+        return False
     return True
 
 
@@ -44,16 +57,22 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     Raises:
         ValueError: not a regular expression of RE2.
     """
-    found = _NOT_IN_RE2.search(pattern)
-    if found:
-        raise ValueError(f"error parsing regexp: invalid or unsupported Perl syntax: `{found.group()}`")
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        compiled: re.Pattern[str] = re2.compile(pattern, options)
+    except re2.error as error:
+        code, _, part = str(error.args[0], "utf-8", "replace").partition(": ")
+        if part.startswith("(?<"):  # Go reads the name of a group here.
+            code, part = "invalid named capture", pattern[pattern.index("(?<") :]
+        raise ValueError(f"error parsing regexp: {_GO_ERRORS.get(code, code)}: `{part}`") from error
     source = _NAMED_GROUP.sub("(?P<", pattern).replace(r"\z", r"\Z")
     for name, members in _POSIX.items():
         source = source.replace(name, members)
     try:
         return re.compile(_end_anchors(source), re.ASCII)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"error parsing regexp: {error}") from error
+    except (re.error, OverflowError, RecursionError):
+        return compiled
 
 
 def _end_anchors(source: str) -> str:
