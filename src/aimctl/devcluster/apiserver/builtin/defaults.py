@@ -32,7 +32,8 @@ def _pull_policy(container: Obj) -> None:
     text = container.get("image") or ""
     tag = text.rpartition("/")[2].partition(":")[2]
     moving = "@" not in text and tag in ("", "latest")
-    container.setdefault("imagePullPolicy", "Always" if moving else "IfNotPresent")
+    if not container.get("imagePullPolicy"):
+        container["imagePullPolicy"] = "Always" if moving else "IfNotPresent"
 
 
 def _rolling(**fields: int | str) -> Callable[[Obj], None]:
@@ -73,6 +74,14 @@ def _rounded(amount: str) -> str:
 def _volume(volume: Obj) -> None:
     if not volume.keys() - {"name"}:
         volume["emptyDir"] = {}
+
+
+def _node(spec: Obj) -> None:
+    """The first of several address blocks has a field of its own, which is older."""
+    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+        spec["podCIDRs"] = [spec["podCIDR"]]
+    elif spec.get("podCIDRs"):
+        spec.setdefault("podCIDR", spec["podCIDRs"][0])
 
 
 def _namespace(namespace: Obj) -> None:
@@ -184,13 +193,14 @@ def _limits(item: Obj) -> None:
 
 
 def _subject(subject: Obj) -> None:
-    if subject.get("kind") in ("User", "Group"):
-        subject.setdefault("apiGroup", _RBAC)
+    if subject.get("kind") in ("User", "Group") and not subject.get("apiGroup"):
+        subject["apiGroup"] = _RBAC
 
 
 _DEFAULTS: Mapping[str, Callable[[Obj], None]] = {
     "coordination.v1.LeaseSpec": _lease,
     "core.v1.Namespace": _namespace,
+    "core.v1.NodeSpec": _node,
     "core.v1.Pod": _pod,
     "core.v1.Secret": _secret,
     "core.v1.Volume": _volume,

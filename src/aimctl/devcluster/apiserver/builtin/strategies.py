@@ -38,12 +38,12 @@ from aimctl.devcluster.apiserver.builtin.workloads import (
     prepare_pod,
 )
 from aimctl.devcluster.apiserver.objects.kinds import Strategy
-from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
 from aimctl.kubetypes.quantity import amount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aimctl.devcluster.apiserver.schema.errors import FieldError
 
 __all__ = ["CLAIM_FINALIZER", "strategy_for"]
 
@@ -53,6 +53,7 @@ _FIRST_NODE_PORT, _NODE_PORTS = 30000, 2768
 _ADDRESS_FIELDS = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
 """Fields that a Service loses when it becomes an external name."""
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+_CLAIM_SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 """The finalizer of every claim, which the claim protection controller removes."""
 
@@ -74,6 +75,7 @@ def _prepare_namespace(new: Obj, old: Mapping[str, Any] | None) -> None:
 def _prepare_claim(new: Obj, old: Mapping[str, Any] | None) -> None:
     spec = new.setdefault("spec", {})
     spec.setdefault("volumeMode", "Filesystem")
+    _set_data_sources(spec, (old or {}).get("spec") or {})
     if old is None:
         new["status"] = {"phase": "Pending"}
         finalizers = new["metadata"].get("finalizers") or []
@@ -81,21 +83,22 @@ def _prepare_claim(new: Obj, old: Mapping[str, Any] | None) -> None:
             new["metadata"]["finalizers"] = [*finalizers, CLAIM_FINALIZER]
 
 
+def _set_data_sources(spec: Obj, before: Mapping[str, Any]) -> None:
+    """The source of a claim is in two fields. Without the newer one, only claims and snapshots are kept."""
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source is not None and reference is None:
+        if (source.get("apiGroup") or "", source.get("kind")) in _CLAIM_SOURCES or before.get("dataSource"):
+            spec["dataSourceRef"] = dict(source)
+        else:
+            del spec["dataSource"]
+    elif source is None and reference is not None and not reference.get("namespace"):
+        spec["dataSource"] = dict(reference)
+
+
 def _check_claim(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
     size = ("spec", "resources", "requests", "storage")
     if old is None:
-        errors = []
-        if not value_at(new, ("spec", "accessModes")):
-            text = "at least 1 access mode is required"
-            errors.append(FieldError("FieldValueRequired", "spec.accessModes", OMITTED, text))
-        if not value_at(new, size):
-            errors.append(FieldError("FieldValueRequired", "spec.resources[storage]", OMITTED, ""))
-        elif amount(value_at(new, size)) <= 0:
-            text = "must be greater than zero"
-            errors.append(
-                FieldError("FieldValueInvalid", "spec.resources[storage]", value_at(new, size), text)
-            )
-        return errors
+        return []
     bound = value_at(old, ("status", "phase")) == "Bound"
     free = ("volumeAttributesClassName", "volumeName", "storageClassName")
     mutable = (*free, "resources") if bound else free

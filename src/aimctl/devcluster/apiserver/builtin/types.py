@@ -2,8 +2,8 @@
 
 Contract: :func:`builtin_kinds` returns every :class:`ServedKind` of the entries. Field
 names, types, list types and static defaults are those of Kubernetes (``builtin_types.json``, which
-``hack/builtin_types.py`` generates). Unknown fields are pruned and types are checked; of the hand-written validation of
-Kubernetes, only the required fields of the definitions in ``_ENFORCED`` are checked here.
+``hack/builtin_types.py`` generates). Unknown fields are pruned and types are checked. Which fields are required is part
+of the validation in ``rules``.
 
 Invariant: a definition has one node, however many kinds use it.
 """
@@ -40,14 +40,6 @@ __all__ = ["OBJECT_META", "BuiltinType", "builtin_kinds", "builtin_type", "defin
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _ENDPOINTS_DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
-_ENFORCED = frozenset(
-    {
-        *("core.v1.PodSpec", "core.v1.Container", "core.v1.VolumeMount", "core.v1.EnvVar", "core.v1.Volume"),
-        *("batch.v1.JobSpec", "rbac.v1.RoleBinding", "rbac.v1.ClusterRoleBinding"),
-        "storage.v1.StorageClass",
-    }
-)
-"""Definitions whose required fields the server checks."""
 
 
 @final
@@ -101,6 +93,18 @@ def _serve(entry: Entry, nodes: _Nodes) -> ServedKind:
     )
 
 
+_PLAIN = frozenset(
+    {
+        *("apps.v1.DaemonSetUpdateStrategy", "apps.v1.DeploymentStrategy", "apps.v1.StatefulSetSpec"),
+        *("apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy", "apps.v1.StatefulSetUpdateStrategy"),
+        *("batch.v1.CronJobSpec", "batch.v1.PodFailurePolicyOnPodConditionsPattern"),
+        *("core.v1.Container", "core.v1.ContainerPort", "core.v1.EndpointPort", "core.v1.HTTPGetAction"),
+        *("core.v1.ObjectFieldSelector", "core.v1.PersistentVolumeSpec", "core.v1.PodSpec", "core.v1.Probe"),
+        *("core.v1.Secret", "core.v1.ServicePort", "core.v1.ServiceSpec", "rbac.v1.RoleRef"),
+    }
+)
+"""Definitions whose texts and, in probes, numbers are not pointers in Go: defaults replace empty ones too."""
+
 _TEXT = Node(type="string")
 _BOOLEAN = Node(type="boolean")
 _ANY_OBJECT = Node(type="object", preserve_unknown=True)
@@ -113,7 +117,7 @@ class _Nodes:
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {
             OBJECT_META: object_meta(),
-            _INT_OR_STRING: Node(int_or_string=True, go_type="intstr.IntOrString"),
+            _INT_OR_STRING: Node(int_or_string=True, format="int32", go_type="intstr.IntOrString"),
             # A string or any number.
             _QUANTITY: Node(go_type="resource.Quantity"),
             f"{EXTENSIONS}.JSON": OPEN,
@@ -157,8 +161,8 @@ class _Nodes:
                 dropped=_dropped(source),
             )
             short = ".".join(name.split(".")[-3:])
-            if node.required and short not in _ENFORCED:
-                node = replace(node, required=())
+            if short in _PLAIN:
+                node = _with_plain_fields(node, numbers=short == "core.v1.Probe")
             if short in EMPTIES:
                 node = _with_empties(node, EMPTIES[short])
             self._nodes[name] = node
@@ -186,7 +190,6 @@ class _Nodes:
             additional=None if additional is None else self._parse(additional),
             items=None if items is None else self._parse(items),
             default=source.get("default", UNSET),
-            required=tuple(source.get("required", ())),
             list_type=list_type,
             list_map_keys=keys,
             map_type=source.get("x-kubernetes-map-type", "granular"),
@@ -199,6 +202,8 @@ class _Nodes:
             return _ZEROS.get(items.get("type", "object"), UNSET)
         if additional is None:
             return UNSET
+        if additional.get("$ref", "").endswith(_QUANTITY):
+            return "0"
         kind = additional.get("type") or self._parse(additional).type
         return _ZEROS.get(kind, UNSET) if kind in ("string", "object") else UNSET
 
@@ -217,6 +222,17 @@ def _with_empties(node: Node, fields: Mapping[str, Any]) -> Node:
     return replace(
         node, properties=MappingProxyType({**node.properties, **properties}), dropped=node.dropped | nulls
     )
+
+
+def _with_plain_fields(node: Node, *, numbers: bool) -> Node:
+    """The node with fields whose defaults also replace empty texts and, if so asked, zeros."""
+    plain = ("string", "integer") if numbers else ("string",)
+    fields = {
+        name: replace(child, empty_is_unset=True)
+        for name, child in node.defaulted
+        if child.type in plain and name != "volumeMode"
+    }
+    return replace(node, properties=MappingProxyType({**node.properties, **fields}))
 
 
 def _dropped(source: Mapping[str, Any]) -> frozenset[str]:

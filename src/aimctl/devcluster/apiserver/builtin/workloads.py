@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_errors, value_at
-from aimctl.devcluster.apiserver.builtin.pod_rules import pod_errors, template_errors
-from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
+from aimctl.devcluster.apiserver.schema.errors import FieldError
 from aimctl.kubetypes.quantity import amount
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def _quality(spec: Mapping[str, Any]) -> str:
 def check_pod(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
     """The errors of a pod in addition to those of its schema."""
     if old is None:
-        return list(pod_errors(new.get("spec") or {}))
+        return []
 
     def fixed_part(obj: Mapping[str, Any]) -> Obj:
         spec = {key: value for key, value in (obj.get("spec") or {}).items() if key not in _POD_MUTABLE}
@@ -149,17 +148,11 @@ def prepare_job(new: Obj, old: Mapping[str, Any] | None) -> None:
 def check_job(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
     """The errors of a Job in addition to those of its schema."""
     if old is None:
-        errors = list(template_errors(value_at(new, ("spec", "template")) or {}))
         selector = value_at(new, ("spec", "selector"))
         own = {"matchLabels": {_CONTROLLER_UID: new["metadata"]["uid"]}}
-        if not value_at(new, ("spec", "manualSelector")) and selector != own:
-            text = "`selector` not auto-generated"
-            errors.append(FieldError("FieldValueInvalid", "spec.selector", selector, text))
-        if value_at(new, ("spec", "template", "spec", "restartPolicy")) not in ("OnFailure", "Never"):
-            text = 'valid values: "OnFailure", "Never"'
-            path = "spec.template.spec.restartPolicy"
-            errors.append(FieldError("FieldValueRequired", path, OMITTED, text))
-        return errors
+        if value_at(new, ("spec", "manualSelector")) or selector == own:
+            return []
+        return [FieldError("FieldValueInvalid", "spec.selector", selector, "`selector` not auto-generated")]
     errors = (
         []
         if value_at(new, ("spec", "completionMode")) == "Indexed"

@@ -135,9 +135,9 @@ def _errors(value: Any, node: Node, owner: str, path: str) -> Any:
 
 
 def _fits(value: Any, node: Node) -> bool:
-    if node.int_or_string:
-        return isinstance(value, int | str) and not isinstance(value, bool)
-    if node.type == "integer" and type(value) is not bool:
+    if node.int_or_string and isinstance(value, str):
+        return True
+    if (node.type == "integer" or node.int_or_string) and type(value) is not bool:
         bits = 31 if node.format == "int32" else 63
         return isinstance(value, int) and -(1 << bits) <= value < 1 << bits
     wanted: Any = _JSON_KINDS.get(node.type, object)

@@ -53,6 +53,8 @@ EMPTIES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "reportingInstance": "",
         },
         "core.v1.LimitRangeSpec": _nulls("limits"),
+        "core.v1.TypedLocalObjectReference": _nulls("apiGroup"),
+        "core.v1.TypedObjectReference": _nulls("apiGroup"),
         "core.v1.NamespaceCondition": _TRANSITION,
         "core.v1.NodeCondition": _nulls("lastHeartbeatTime", "lastTransitionTime"),
         "core.v1.NodeDaemonEndpoints": {"kubeletEndpoint": {"Port": 0}},

@@ -11,11 +11,13 @@ import re
 __all__ = [
     "LABEL_TEXT",
     "NAME_TEXT",
+    "field_label_errors",
     "label1035_errors",
     "label_errors",
     "label_value_errors",
     "path_segment_errors",
     "qualified_name_errors",
+    "search_domain_errors",
     "subdomain_errors",
 ]
 
@@ -28,6 +30,9 @@ _VALUE = f"({_QUALIFIED})?"
 _label = re.compile(_LABEL)
 _subdomain = re.compile(_SUBDOMAIN)
 _label1035 = re.compile(_LABEL1035)
+_SEARCH_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_SEARCH_DOMAIN = rf"{_SEARCH_LABEL}(\.{_SEARCH_LABEL})*"
+_search_domain = re.compile(_SEARCH_DOMAIN)
 _qualified = re.compile(_QUALIFIED)
 _value = re.compile(_VALUE)
 
@@ -66,6 +71,12 @@ _SUBDOMAIN_TEXT = _text(
     _SUBDOMAIN,
     "example.com",
 )
+_SEARCH_DOMAIN_TEXT = _text(
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.',"
+    " and must start and end with an alphanumeric character",
+    _SEARCH_DOMAIN,
+    "example.com",
+)
 _LABEL1035_TEXT = _text(
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-',"
     " start with an alphabetic character, and end with an alphanumeric character",
@@ -90,6 +101,11 @@ def label_errors(value: str) -> list[str]:
     return _check(value, 63, _label, text)
 
 
+def field_label_errors(value: str) -> list[str]:
+    """Errors of an RFC 1123 label in a field, such as the name of a container. The limit is worded differently."""
+    return [text.replace("bytes", "characters") for text in label_errors(value)]
+
+
 def label1035_errors(value: str) -> list[str]:
     """Errors of an RFC 1035 label of at most 63 characters, such as a service."""
     return _check(value, 63, _label1035, _LABEL1035_TEXT)
@@ -98,6 +114,11 @@ def label1035_errors(value: str) -> list[str]:
 def subdomain_errors(value: str) -> list[str]:
     """Errors of an RFC 1123 subdomain of at most 253 characters, which most names are."""
     return _check(value, 253, _subdomain, _SUBDOMAIN_TEXT, "characters")
+
+
+def search_domain_errors(value: str) -> list[str]:
+    """Errors of a domain that DNS names are searched in, whose labels may contain underscores."""
+    return _check(value, 253, _search_domain, _SEARCH_DOMAIN_TEXT, "characters")
 
 
 def label_value_errors(value: str) -> list[str]:

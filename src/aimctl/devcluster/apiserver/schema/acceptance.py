@@ -57,7 +57,8 @@ class Acceptors:
             return _anything
         types = _SCALARS.get(node.type)
         if types is not None and not node.int_or_string:
-            return _scalar(node, types)
+            full = _scalar(node, types)
+            return (lambda value: bool(value) and full(value)) if node.empty_is_unset else full
         if node.type == "object" and not _is_special(node):
             return self.object(node, {})
         if node.type == "array" and not _is_special(node):
@@ -65,10 +66,12 @@ class Acceptors:
         return self._any(node)
 
     def _any(self, node: Node) -> Acceptor:
+        if node.int_or_string and node.format == "int32":
+            return lambda value: type(value) is str or _is_int32(value)
         as_object, as_list = self.object(node, {}), self._list(node)
 
         def accepts(value: Any) -> bool:
-            if not _is_valid_itself(value, node):
+            if not _is_valid_itself(value, node) or (value is None and node.go_type and not node.nullable):
                 return False
             kind = type(value)
             if kind is dict:

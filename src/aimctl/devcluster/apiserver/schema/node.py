@@ -121,6 +121,7 @@ class Node:
         go_type: the name of the server's type in messages, such as "v1.Container"; "" if it has none.
         within_unknown: whether unknown keys are kept here or in an object around it, so that they can be applied.
         null_item: what a null in this list or map of a built-in kind is decoded as; UNSET if nulls are not allowed.
+        empty_is_unset: whether the default also replaces an empty text or zero, as in built-in kinds.
         defaulted: the ``properties`` that have a default, of the many that most objects do not use.
     """
 
@@ -151,6 +152,7 @@ class Node:
     go_type: str = ""
     within_unknown: bool = False
     null_item: Any = UNSET
+    empty_is_unset: bool = False
     defaulted: tuple[tuple[str, Node], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

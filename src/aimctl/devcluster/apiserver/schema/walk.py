@@ -76,7 +76,7 @@ def fill_object(value: dict[str, Any], node: Node, fill: Callable[[Any, Node], A
             continue
         filled[key] = copied(item) if child is None else fill(item, child)
     for key, child in node.defaulted:
-        if key not in filled:
+        if key not in filled or (child.empty_is_unset and filled[key] in ("", 0)):
             filled[key] = fill_defaults(child.default, child)
     return filled
 
@@ -87,7 +87,7 @@ def _container(node: Node) -> type:
 
 def _may_be_null(node: Node) -> bool:
     """Whether null is allowed, which it is too if no type is given."""
-    return node.nullable or (not node.type and not node.int_or_string)
+    return node.nullable or (not node.type and not node.int_or_string and not node.go_type)
 
 
 def copied(value: Any) -> Any:

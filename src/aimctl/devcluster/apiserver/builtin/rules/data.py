@@ -14,11 +14,11 @@ from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_erro
 from aimctl.devcluster.apiserver.objects.decoding import json_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from aimctl.devcluster.apiserver.schema.errors import FieldError
 
-__all__ = ["check_config_map", "check_secret"]
+__all__ = ["check_config_map", "check_secret", "file_key"]
 
 _KEYS_OF_SECRETS: dict[str, tuple[str, ...]] = {
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
@@ -52,21 +52,33 @@ def _check_frozen(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list
 
 def _check_keys(new: Mapping[str, Any]) -> list[FieldError]:
     """The errors of the keys of a Secret or ConfigMap, which are names of files (``IsConfigMapKey``)."""
-    errors = []
+    errors: list[FieldError] = []
     for name in ("data", "binaryData"):
         for key in new.get(name) or ():
             path = f"{name}[{key}]"
-            if len(key) > _MAX_KEY:
-                errors.append(invalid(path, key, f"must be no more than {_MAX_KEY} characters"))
-            if not _KEY.fullmatch(key):
-                errors.append(invalid(path, key, _KEY_TEXT))
-            if key in (".", ".."):
-                errors.append(invalid(path, key, f"must not be '{key}'"))
-            elif key.startswith(".."):
-                errors.append(invalid(path, key, "must not start with '..'"))
+            errors += _key_errors(key, path)
             if name == "data" and key in (new.get("binaryData") or ()):
                 errors.append(invalid(path, key, "duplicate of key present in binaryData"))
     return errors
+
+
+def _key_errors(key: str, path: str) -> Iterator[FieldError]:
+    if len(key) > _MAX_KEY:
+        yield invalid(path, key, f"must be no more than {_MAX_KEY} characters")
+    if not _KEY.fullmatch(key):
+        yield invalid(path, key, _KEY_TEXT)
+    if key in (".", ".."):
+        yield invalid(path, key, f"must not be '{key}'")
+    elif key.startswith(".."):
+        yield invalid(path, key, "must not start with '..'")
+
+
+def file_key(value: Any, path: str) -> Iterator[FieldError]:
+    """The key of a Secret or ConfigMap that another object refers to."""
+    if not value:
+        yield required(path)
+    else:
+        yield from _key_errors(value, path)
 
 
 def _check_type(secret: Mapping[str, Any]) -> list[FieldError]:

@@ -10,13 +10,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_errors, invalid, required
+from aimctl.devcluster.apiserver.builtin.fields import (
+    forbidden,
+    immutable_errors,
+    invalid,
+    required,
+    unsupported,
+)
 from aimctl.devcluster.apiserver.builtin.rules.statuses import status_errors
-from aimctl.devcluster.apiserver.objects.names import qualified_name_errors
+from aimctl.devcluster.apiserver.objects.names import (
+    path_segment_errors,
+    qualified_name_errors,
+    subdomain_errors,
+)
 from aimctl.devcluster.apiserver.schema.errors import FieldError, GoStruct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = [
     "check_event",
@@ -28,6 +38,7 @@ __all__ = [
     "fixed",
 ]
 
+_RBAC = "rbac.authorization.k8s.io"
 _CHANGEABLE = (
     *("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit"),
     *("persistentVolumeClaimRetentionPolicy", "minReadySeconds"),
@@ -89,14 +100,47 @@ def check_role(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[Fi
 
 
 def check_role_binding(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
-    """The role of a binding cannot change."""
-    role = new.get("roleRef") or {}
+    """A binding has a role, which cannot change, and subjects."""
+    role, cluster = new.get("roleRef") or {}, new["kind"] == "ClusterRoleBinding"
+    errors = list(_role_errors(role, ("ClusterRole",) if cluster else ("Role", "ClusterRole")))
+    for index, subject in enumerate(new.get("subjects") or ()):
+        errors += _subject_errors(subject, f"subjects[{index}]", cluster=cluster)
     if old is None or role == old.get("roleRef"):
-        return []
+        return errors
     shown = GoStruct(
         {"APIGroup": role.get("apiGroup", ""), "Kind": role.get("kind", ""), "Name": role.get("name", "")}
     )
-    return [invalid("roleRef", shown, "cannot change roleRef")]
+    return [*errors, invalid("roleRef", shown, "cannot change roleRef")]
+
+
+def _role_errors(role: Mapping[str, Any], kinds: tuple[str, ...]) -> Iterator[FieldError]:
+    group, kind, name = role.get("apiGroup") or _RBAC, role.get("kind") or "", role.get("name") or ""
+    if group != _RBAC:
+        yield unsupported("roleRef.apiGroup", group, (_RBAC,))
+    if kind not in kinds:
+        yield unsupported("roleRef.kind", kind, kinds)
+    if not name:
+        yield required("roleRef.name")
+    for text in path_segment_errors(name):
+        yield invalid("roleRef.name", name, text)
+
+
+def _subject_errors(subject: Mapping[str, Any], path: str, *, cluster: bool) -> Iterator[FieldError]:
+    kind, name, group = (subject.get(field) or "" for field in ("kind", "name", "apiGroup"))
+    if not name:
+        yield required(f"{path}.name")
+    if kind == "ServiceAccount":
+        for text in subdomain_errors(name) if name else ():
+            yield invalid(f"{path}.name", name, text)
+        if group:
+            yield unsupported(f"{path}.apiGroup", group, ("",))
+        if cluster and not subject.get("namespace"):
+            yield required(f"{path}.namespace")
+    elif kind in ("User", "Group"):
+        if group != _RBAC:
+            yield unsupported(f"{path}.apiGroup", group, (_RBAC,))
+    else:
+        yield unsupported(f"{path}.kind", kind, ("ServiceAccount", "User", "Group"))
 
 
 def check_event(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:  # noqa: ARG001 - the hook's parameters

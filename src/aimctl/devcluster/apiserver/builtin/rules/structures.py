@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.entries import structures_of
 from aimctl.devcluster.apiserver.builtin.fields import required
-from aimctl.devcluster.apiserver.builtin.rules import autoscalers, network, pods, workloads
+from aimctl.devcluster.apiserver.builtin.rules import autoscalers, jobs, network, quotas, storage, workloads
 from aimctl.devcluster.apiserver.builtin.rules.checks import (
     Check,
+    all_of,
     at_least,
     cidr,
-    each_of,
+    items,
     label_key,
     label_value,
+    listed,
     name,
     needed,
     one_of,
@@ -29,8 +31,10 @@ from aimctl.devcluster.apiserver.builtin.rules.checks import (
     schedule,
     selector_labels,
     share,
+    when_given,
 )
-from aimctl.devcluster.apiserver.objects.names import label_errors, subdomain_errors
+from aimctl.devcluster.apiserver.builtin.rules.pods.spec import pod, pod_template
+from aimctl.devcluster.apiserver.objects.names import field_label_errors, label_value_errors, subdomain_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,29 +44,21 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "structure_errors"]
 
 _PROTOCOLS = one_of("SCTP", "TCP", "UDP")
-_METRICS = ("ContainerResource", "External", "Object", "Pods", "Resource")
 _NATURAL = at_least(0)
+_KEY = when_given(label_key)
 _SCALE = {"replicas": _NATURAL, "minReadySeconds": _NATURAL}
 _SHARES = {"maxSurge": share, "maxUnavailable": share}
 
 RULES: Mapping[str, Mapping[str, Check]] = {
     "meta.v1.LabelSelector": {"matchLabels": selector_labels},
     "meta.v1.LabelSelectorRequirement": {"": requirement},
-    "core.v1.Container": {
-        "imagePullPolicy": one_of("Always", "IfNotPresent", "Never"),
-        "": pods.container,
-    },
-    "core.v1.ContainerPort": {"containerPort": port, "hostPort": port, "protocol": _PROTOCOLS},
-    "core.v1.EnvVar": {"": pods.environment},
-    "core.v1.PersistentVolumeClaimSpec": {
-        "accessModes": each_of("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"),
-        "volumeMode": one_of("Block", "Filesystem"),
-        "storageClassName": name(subdomain_errors),
-        "volumeAttributesClassName": name(subdomain_errors),
-    },
-    "core.v1.PodSpec": {"": pods.mounts},
-    "core.v1.Toleration": {"": pods.toleration},
-    "core.v1.Volume": {"": pods.volume},
+    "core.v1.LimitRangeSpec": {"limits": quotas.limits},
+    "core.v1.NodeSpec": {"taints": workloads.taints, "podCIDRs": items(cidr)},
+    "core.v1.PersistentVolume": {"spec": lambda spec, path: storage.volume(spec or {}, path)},
+    "core.v1.PersistentVolumeClaimSpec": {"": storage.claim},
+    "core.v1.Pod": {"spec": pod},
+    "core.v1.PodTemplate": {"template": lambda template, path: pod_template(template or {}, path)},
+    "core.v1.ResourceQuotaSpec": {"": quotas.quota},
     "core.v1.Taint": {
         "key": label_key,
         "value": label_value,
@@ -73,15 +69,17 @@ RULES: Mapping[str, Mapping[str, Check]] = {
         "type": one_of("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"),
         "selector": selector_labels,
         "sessionAffinity": one_of("ClientIP", "None"),
-        "ipFamilyPolicy": one_of("PreferDualStack", "RequireDualStack", "SingleStack"),
-        "internalTrafficPolicy": one_of("Cluster", "Local"),
-        "trafficDistribution": one_of("PreferClose", "PreferSameZone", "PreferSameNode"),
+        "ipFamilies": network.families,
+        "ipFamilyPolicy": when_given(listed("PreferDualStack", "RequireDualStack", "SingleStack")),
+        "internalTrafficPolicy": when_given(listed("Cluster", "Local")),
+        "trafficDistribution": when_given(listed("PreferClose", "PreferSameZone", "PreferSameNode")),
     },
     "core.v1.ServicePort": {
-        "name": name(label_errors),
+        "name": name(field_label_errors),
         "protocol": _PROTOCOLS,
         "port": lambda value, path: port(value or 0, path),
         "targetPort": lambda value, path: port(value or 0, path),
+        "appProtocol": _KEY,
     },
     "apps.v1.ControllerRevision": {"data": needed("data is mandatory")},
     "apps.v1.DaemonSetSpec": {
@@ -103,10 +101,16 @@ RULES: Mapping[str, Mapping[str, Check]] = {
     "apps.v1.RollingUpdateDaemonSet": _SHARES,
     "apps.v1.RollingUpdateDeployment": _SHARES,
     "apps.v1.StatefulSetOrdinals": {"start": _NATURAL},
+    "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy": {
+        "whenDeleted": one_of("Retain", "Delete"),
+        "whenScaled": one_of("Retain", "Delete"),
+    },
     "apps.v1.StatefulSetSpec": {
         **_SCALE,
+        "podManagementPolicy": workloads.management,
+        "volumeClaimTemplates": workloads.claims,
         "": workloads.pods_of("statefulset"),
-        "serviceName": name(label_errors),
+        "serviceName": name(field_label_errors),
     },
     "apps.v1.StatefulSetUpdateStrategy": {"": workloads.ordered_update},
     "autoscaling.v1.HorizontalPodAutoscalerSpec": {"": workloads.autoscaler},
@@ -115,58 +119,62 @@ RULES: Mapping[str, Mapping[str, Check]] = {
     "autoscaling.v2.ExternalMetricSource": {"": autoscalers.external},
     "autoscaling.v2.HPAScalingPolicy": {"": autoscalers.policy},
     "autoscaling.v2.HPAScalingRules": {"": autoscalers.scaling},
-    "autoscaling.v2.MetricSpec": {"type": one_of(*_METRICS, needed=True), "": autoscalers.metric},
+    "autoscaling.v2.MetricSpec": {"": autoscalers.metric},
+    "autoscaling.v2.ObjectMetricSource": {"": autoscalers.of_object},
     "autoscaling.v2.MetricTarget": {"": autoscalers.target},
     "autoscaling.v2.PodsMetricSource": {"": autoscalers.pods},
     "autoscaling.v2.ResourceMetricSource": {"": autoscalers.resource},
     "batch.v1.CronJobSpec": {
         "schedule": schedule,
         "startingDeadlineSeconds": _NATURAL,
-        "concurrencyPolicy": one_of("Allow", "Forbid", "Replace", needed=True),
+        "concurrencyPolicy": one_of("Allow", "Forbid", "Replace"),
+        "timeZone": jobs.time_zone,
         "successfulJobsHistoryLimit": _NATURAL,
         "failedJobsHistoryLimit": _NATURAL,
-        "jobTemplate": workloads.job_template,
+        "jobTemplate": jobs.job_template,
     },
     "batch.v1.CronJob": {"metadata": workloads.cron_name},
-    "batch.v1.JobSpec": {
-        "parallelism": _NATURAL,
-        "completions": _NATURAL,
-        "backoffLimit": _NATURAL,
-        "activeDeadlineSeconds": _NATURAL,
-        "ttlSecondsAfterFinished": _NATURAL,
-    },
+    "batch.v1.Job": {"": jobs.named_job, "spec": jobs.job},
     "coordination.v1.LeaseSpec": {
         "leaseDurationSeconds": at_least(1, text="must be greater than 0"),
         "leaseTransitions": _NATURAL,
     },
     "discovery.v1.Endpoint": {
-        "addresses": network.addresses,
-        "hostname": name(label_errors),
+        "hostname": name(field_label_errors),
         "nodeName": name(subdomain_errors),
     },
-    "discovery.v1.EndpointPort": {"name": name(label_errors), "protocol": _PROTOCOLS},
+    "discovery.v1.EndpointHints": {
+        "forZones": network.hints(label_value_errors),
+        "forNodes": network.hints(subdomain_errors),
+    },
+    "discovery.v1.EndpointPort": {
+        "name": name(field_label_errors),
+        "protocol": when_given(listed("SCTP", "TCP", "UDP")),
+        "appProtocol": _KEY,
+    },
     "discovery.v1.EndpointSlice": {
+        "": network.endpoint_slice,
         "addressType": one_of("FQDN", "IPv4", "IPv6", needed=True),
         "ports": network.slice_ports,
     },
-    "networking.v1.HTTPIngressPath": {"": network.http_path},
+    "networking.v1.HTTPIngressPath": {"": all_of(network.http_path, network.path_backend)},
     "networking.v1.HTTPIngressRuleValue": {
         "paths": lambda value, path: iter(() if value else (required(path),))
     },
-    "networking.v1.IPBlock": {"cidr": cidr},
+    "networking.v1.IPBlock": {"": network.ip_block},
     "networking.v1.IngressBackend": {"": network.backend},
     "networking.v1.IngressRule": {"host": network.host},
-    "networking.v1.IngressServiceBackend": {"name": name(label_errors)},
+    "networking.v1.IngressServiceBackend": {"name": name(field_label_errors)},
     "networking.v1.ServiceBackendPort": {
         "name": port,
         "number": lambda value, path: port(value or None, path),
     },
     "networking.v1.IngressSpec": {"ingressClassName": name(subdomain_errors)},
     "networking.v1.Ingress": {"spec": lambda spec, path: network.ingress(spec or {}, path)},
-    "networking.v1.IngressTLS": {"hosts": network.hosts},
+    "networking.v1.IngressTLS": {"hosts": network.hosts, "secretName": name(subdomain_errors)},
     "networking.v1.NetworkPolicyPeer": {"": network.peer},
     "networking.v1.NetworkPolicyPort": {
-        "protocol": one_of("TCP", "UDP", "SCTP"),
+        "protocol": when_given(listed("TCP", "UDP", "SCTP")),
         "port": port,
         "": network.end_port,
     },
@@ -175,23 +183,19 @@ RULES: Mapping[str, Mapping[str, Check]] = {
         "": workloads.budget,
         "minAvailable": share,
         "maxUnavailable": share,
-        "unhealthyPodEvictionPolicy": one_of("AlwaysAllow", "IfHealthyBudget"),
+        "unhealthyPodEvictionPolicy": when_given(listed("AlwaysAllow", "IfHealthyBudget")),
     },
-    "rbac.v1.RoleRef": {
-        "apiGroup": one_of("rbac.authorization.k8s.io"),
-        "kind": one_of("Role", "ClusterRole"),
-        "name": needed(),
-    },
+    "storage.v1.StorageClass": {"": storage.storage_class},
     "scheduling.v1.PriorityClass": {
         "": workloads.priority,
-        "preemptionPolicy": one_of("PreemptLowerPriority", "Never"),
+        "preemptionPolicy": when_given(one_of("PreemptLowerPriority", "Never", needed=True)),
     },
 }
 """The checks of the fields of a structure, by its short name; "" stands for the structure itself."""
 _PLACES = {"io.k8s.api.core.v1.Node": ("spec.taints", "metadata.taints")}
 """Where the real server names another path than that of the field."""
-
-
+_UNCHECKED = ".metric.selector"
+"""The labels of a metric, which belong to another server."""
 _NAMES = frozenset(RULES)
 
 
@@ -204,6 +208,8 @@ def structure_errors(
     place, shown = _PLACES.get(definition, ("", ""))
     checked = {key: value for key, value in new.items() if key != "status"}
     for short, structure, path in structures_of(definition, _NAMES, checked):
+        if _UNCHECKED in path:
+            continue
         for field, check in RULES[short].items():
             where = f"{path}.{field}" if field and path else field or path
             for error in check(structure.get(field) if field else structure, where):

@@ -1,0 +1,1 @@
+"""The validation of pod specs, in pods and in the pod templates of workloads."""
