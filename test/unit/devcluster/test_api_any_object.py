@@ -250,7 +250,7 @@ def test_any_definition_and_any_object_of_its_kind(seed: int, tmp_path: Path) ->
                 "schema": {
                     "openAPIV3Schema": {
                         "type": "object",
-                        "x-kubernetes-validations": [{"rule": "size(self)"}],
+                        "x-kubernetes-validations": [{"rule": 'size("a")'}],
                     }
                 }
             },

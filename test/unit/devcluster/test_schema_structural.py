@@ -59,7 +59,7 @@ def complaints(**spec: Any) -> list[str]:
             "so it must have a default or be a required property"),
         ),
         ({"type": "integer", "default": "x"}, '[f].default: Invalid value: "string":  in body must be of type integer: "string"'),
-        ({"type": "string", "pattern": "("}, "[f].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing regexp: missing ), unterminated subpattern at position 0"),
+        ({"type": "string", "pattern": "("}, "[f].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing regexp: missing closing ): `(`"),
     ],
 )  # fmt: skip
 def test_a_non_structural_schema_is_rejected(field: dict[str, Any], expected: str) -> None:

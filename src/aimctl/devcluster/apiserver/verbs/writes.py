@@ -20,6 +20,7 @@ import msgspec
 
 from aimctl.devcluster.apiserver.apply.server_side import record_update, reset_fields
 from aimctl.devcluster.apiserver.objects import metadata as rules
+from aimctl.devcluster.apiserver.objects.embedded import embedded_errors
 from aimctl.devcluster.apiserver.schema.errors import FieldError
 from aimctl.devcluster.apiserver.schema.scalars.numbers import with_plain_numbers
 from aimctl.devcluster.apiserver.schema.walk import fill_defaults
@@ -338,6 +339,8 @@ class Writer:
             errors = rules.updated_errors(metadata, old["metadata"])
         blocked = any(error.blocks_rules for error in errors)
         errors += kind.schema.validate(obj, old, blocked=blocked)
+        if kind.custom and not errors:
+            errors += embedded_errors(obj, kind.schema.root)
         if kind.custom and kind.scale is not None:
             errors += bodies.scale_errors(kind.scale, obj)
         if strategy.check is not None and not internal:
