@@ -16,8 +16,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from aimctl.devcluster.apiserver.builtin.fields import IMMUTABLE, forbidden, invalid, required, unsupported
 from aimctl.devcluster.apiserver.builtin.crd_conversions import conversion_errors
+from aimctl.devcluster.apiserver.builtin.fields import IMMUTABLE, forbidden, invalid, required, unsupported
 from aimctl.devcluster.apiserver.objects.names import label1035_errors, subdomain_errors
 from aimctl.devcluster.apiserver.schema import FieldError, InvalidSchema, Schema
 from aimctl.devcluster.apiserver.schema.errors import GoStruct

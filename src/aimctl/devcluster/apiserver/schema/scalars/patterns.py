@@ -1,8 +1,9 @@
-"""Regular expressions in schemas and rules, which the real server compiles with RE2.
+r"""Regular expressions in schemas and rules, which the real server compiles with RE2.
 
 Contract: RE2 decides which patterns are valid, so those and no others are accepted that the real server accepts. Errors
-have the texts of Go's ``regexp``. What ``re`` can express is matched by ``re``, because the Python interface of RE2 took
-28 us for a name of eleven characters, and ``re`` 1.2 us; the rest, such as ``\\pL`` and ``^(?i)a``, is matched by RE2.
+have the texts of Go's ``regexp``. What ``re`` can express is matched by ``re``, because the Python interface of RE2
+took 28 us for a name of eleven characters, and ``re`` 1.2 us; the rest, such as ``\pL`` and ``^(?i)a``, is matched by
+RE2.
 """
 
 from __future__ import annotations
